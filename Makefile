@@ -1,0 +1,50 @@
+# One-word targets. `make` alone says what there is.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test check bench mutants lock clean
+
+help:
+	@echo "make demo     the main job on this repository: two spokes, a swarm, a message, an abort"
+	@echo "make test     every check and every test"
+	@echo "make check    ruff, mypy, pyright, the import law, documents against code"
+	@echo "make bench    the figures, each beside its floor or a peer, in one run"
+	@echo "make mutants  hand-written bugs in the cores; each one must be caught by the tests"
+	@echo "make lock     resolve the dependencies again"
+
+setup: $(READY)
+
+$(READY): requirements/dev.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked dependencies into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/python -m examples.demo
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+test: check
+	$(BIN)/pytest
+
+bench: $(READY)
+	$(BIN)/python -m tests.benchmarks
+
+mutants: $(READY)
+	$(BIN)/python -m tests.mutants
+
+lock:
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/run.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev -o requirements/dev.lock
+
+clean:
+	rm -rf $(VENV) .demo .run

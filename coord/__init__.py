@@ -1,0 +1,1 @@
+"""The front door: `coord.connect()` for programs, `coordctl` for people."""

@@ -1,0 +1,1 @@
+"""The exchange: Postgres behind it, websockets in front of it."""

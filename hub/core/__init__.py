@@ -1,0 +1,1 @@
+"""Policies: each a pure question, a snapshot in and decisions out."""

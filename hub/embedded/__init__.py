@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL: binaries from a wheel, started and stopped by us."""

@@ -1,0 +1,1 @@
+"""The ops page and its endpoints, over HTTP."""

@@ -1,0 +1,1 @@
+"""The language: what client, hub and spoke say to each other. Pure, but for `protocol.aio`."""

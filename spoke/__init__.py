@@ -1,0 +1,1 @@
+"""The hands: dials in, makes worktrees, runs agents."""

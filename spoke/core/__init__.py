@@ -1,0 +1,1 @@
+"""Pure: what happened, and what to do about it."""
