@@ -1,0 +1,87 @@
+"""The first words on a link: who, which version, and what a returning spoke holds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, JsonValue, StrictInt
+
+from protocol.errors import FailedPrecondition
+from protocol.limits import PROTOCOL_VERSION
+from protocol.ops.shapes import Count, Labels, Shape, Word
+from protocol.ops.wire import InventoryItem
+
+INITIALIZE: Final = "initialize"
+OLDEST: Final = 1  #: the oldest version still spoken
+
+
+class SpokeHello(Shape):
+    """What a spoke says of itself, and all that it holds."""
+
+    spoke_id: Word
+    incarnation: Word  #: new at each start of the daemon
+    boot_id: Word  #: new at each boot of the machine
+    slots: Annotated[StrictInt, Field(ge=0, le=10_000)]
+    labels: Labels = {}
+    last_seq: Count  #: the last order on its disk
+    inventory: Annotated[list[InventoryItem], Field(max_length=4_096)] = []
+    detail: dict[str, JsonValue] = {}
+
+
+class Hello(Shape):
+    """Parameters of `initialize`, the first call on a link, from the side that dialled."""
+
+    protocol_version: StrictInt
+    role: Literal["client", "spoke"]
+    name: Word = "coord"
+    version: Word = "0"
+    spoke: SpokeHello | None = None
+
+
+class Verdict(Shape):
+    """What a spoke shall do with one attempt of its inventory.
+
+    * continue: go on; send records after ``stored``.
+    * stop: an abort waits for it; the order follows.
+    * superseded: another attempt is current; stop it, save what it has, report nothing.
+    * finalize: its end is stored; forget it.
+    * quarantine: newer than the database knows; leave it alone, report it (a restored database).
+    """
+
+    session_id: str
+    attempt: int
+    verdict: Literal["continue", "stop", "superseded", "finalize", "quarantine"]
+    stored: int = 0
+
+
+class Limits(Shape):
+    max_message_bytes: int
+    max_in_flight: int
+
+
+class Welcome(Shape):
+    """The answer to `initialize`."""
+
+    protocol_version: int
+    hub_id: str
+    hub_version: str
+    connection_id: str
+    principal: str
+    role: str
+    limits: Limits
+    heartbeat_ms: int
+    lease_ms: int
+    epoch: int | None = None  #: of a spoke's connection: every write carries it
+    verdicts: list[Verdict] = []
+
+
+def agree(offered: int) -> int:
+    """The version to speak: the offered one, or our newest. Raises FailedPrecondition (VERSION)."""
+    if offered < OLDEST:
+        raise FailedPrecondition(
+            "VERSION",
+            f"protocol version {offered} is no longer spoken here",
+            advice="upgrade the older side: pip install --upgrade coord",
+            details={"supported": list(range(OLDEST, PROTOCOL_VERSION + 1))},
+        )
+    return min(offered, PROTOCOL_VERSION)

@@ -1,0 +1,47 @@
+"""Names for things, and how they are made: random, so that a short prefix is enough to say one."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import os
+from collections.abc import Iterator
+from typing import NewType
+
+from protocol.frames import CallId
+
+SessionId = NewType("SessionId", str)  #: `ses_` and 16 letters or digits
+SpokeId = NewType("SpokeId", str)  #: `sp_...`
+MessageId = NewType("MessageId", str)  #: `msg_...`
+AbortId = NewType("AbortId", str)  #: `ab_...`
+TokenId = NewType("TokenId", str)  #: `tok_...`
+
+
+def _random() -> str:
+    return base64.b32encode(os.urandom(10)).decode().lower()
+
+
+def new_session() -> SessionId:
+    return SessionId(f"ses_{_random()}")
+
+
+def new_spoke() -> SpokeId:
+    return SpokeId(f"sp_{_random()}")
+
+
+def new_message() -> MessageId:
+    return MessageId(f"msg_{_random()}")
+
+
+def new_abort() -> AbortId:
+    return AbortId(f"ab_{_random()}")
+
+
+def new_token() -> TokenId:
+    return TokenId(f"tok_{_random()}")
+
+
+def call_ids() -> Iterator[CallId]:
+    """Ids for the calls that one node places: unique over all nodes, cheap to make."""
+    prefix = _random()
+    return (CallId(f"c_{prefix}{n:x}") for n in itertools.count(1))

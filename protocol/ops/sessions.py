@@ -1,0 +1,295 @@
+"""Parameters and answers of the operations on sessions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, StrictInt
+
+from protocol.ops.shapes import (
+    Count,
+    Environment,
+    Flag,
+    Labels,
+    Limit,
+    Line,
+    Milliseconds,
+    Params,
+    Path,
+    Shape,
+    Text,
+    Word,
+)
+from protocol.session import Activity, Desired, State
+
+Until = Literal["queued", "assigned", "running"]
+OnParentAbort = Literal["abort-dependents", "continue-running"]
+Depth = Annotated[StrictInt, Field(ge=0, le=16)]
+Children = Annotated[StrictInt, Field(ge=0, le=1_000)]
+
+
+class Work(Params):
+    """What `coord.spawn` and `coord.swarm` have in common: where, from what, by whom."""
+
+    repo: Path  #: https or ssh URL, or a path on the spoke's machine where it allows that
+    base: Word | None = None  #: branch, tag or commit; the remote's default branch
+    agent: Word = "command"
+    command: Path | None = None  #: the program, for the command agent
+    args: Annotated[list[Text], Field(max_length=1_000)] = []
+    env: Environment = {}
+    stdin: Literal["open", "closed"] = "open"  #: open: messages are written to it, line by line
+    parent_session_id: Word | None = None
+    on_parent_abort: OnParentAbort = "abort-dependents"
+    labels: Labels = {}
+    spoke: Word | None = None  #: name or id; nothing else will do
+    requires: Labels = {}  #: labels that the spoke must carry
+    priority: Annotated[StrictInt, Field(ge=-100, le=100)] = 0
+    idempotency_key: Word | None = None
+    until: Until = "running"
+    queue_timeout_ms: Milliseconds | None = None  #: aborted when not placed by then
+    run_timeout_ms: Milliseconds | None = None  #: aborted when still running by then
+    grant_depth: Depth = 3  #: how many levels this session may spawn below itself
+    grant_children: Children = 8  #: how many live children it may have
+
+
+class SpawnParams(Work):
+    task: Word
+    prompt: Text = ""
+    branch: Word | None = None  #: coord/<task>-<id> where none is said
+
+
+class Spawned(Shape):
+    session_id: str
+    state: State
+    task: str
+    branch: str
+    attempt: int
+    created: bool  #: False: the idempotency key was known, this is the session it made then
+    worktree: str | None = None
+    base_commit: str | None = None
+    spoke: str | None = None  #: its name
+    reason: str | None = None
+
+
+class SwarmTask(Params):
+    task: Word
+    prompt: Text | None = None
+    branch: Word | None = None
+    labels: Labels = {}
+
+
+class SwarmParams(Work):
+    tasks: Annotated[list[Word | SwarmTask], Field(min_length=1, max_length=1_000)]
+    prompt: Text = ""  #: `{{task}}` stands for the task
+    branch_prefix: Word | None = None
+
+
+class Trouble(Shape):
+    """An error, as part of an answer about many things."""
+
+    code: str
+    reason: str
+    message: str
+    advice: str = ""
+
+
+class SwarmResult(Shape):
+    task: str
+    session: Spawned | None = None
+    error: Trouble | None = None
+
+
+class Swarmed(Shape):
+    results: list[SwarmResult]
+    spawned: int
+    failed: int
+
+
+class StatusParams(Params):
+    session_id: Word | None = None  #: one session, by its whole id
+    ref: Word | None = None  #: an id, the start of one, a branch or a task
+    tree: Word | None = None  #: a session and all below it
+    parent: Word | None = None  #: the children of a session
+    states: Annotated[list[State], Field(max_length=16)] | None = None
+    live: Flag | None = None  #: only sessions that have not ended (True), or that have (False)
+    spoke: Word | None = None
+    labels: Labels = {}
+    limit: Limit = 100
+    after: Word | None = None  #: `next` of the page before
+
+
+class AbortView(Shape):
+    abort_id: str
+    reason: str
+    asked_at: datetime
+    confirmed: bool | None = None  #: None while under way
+
+
+class SessionView(Shape):
+    session_id: str
+    task: str
+    state: State
+    desired: Desired
+    activity: Activity | None
+    reason: str | None  #: why it is in this state, where that needs saying
+    state_since: datetime
+    parent_session_id: str | None
+    root_session_id: str
+    depth: int
+    on_parent_abort: OnParentAbort
+    attempt: int
+    agent: str
+    repo: str
+    branch: str
+    base_commit: str | None
+    worktree: str | None
+    spoke: str | None
+    labels: dict[str, str]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    exit_code: int | None
+    last_seq: int
+    abort: AbortView | None
+
+
+class Status(Shape):
+    sessions: list[SessionView]
+    next: str | None = None
+
+
+class MessageParams(Params):
+    session_id: Word
+    text: Text
+    mode: Literal["queue", "steer", "interrupt"] = "queue"
+    on_unsupported: Literal["degrade", "fail"] = "degrade"
+    message_id: Word | None = None  #: the same id said twice is delivered once
+    wait_ms: Milliseconds = 5_000  #: how long to wait for the delivery
+
+
+class Delivered(Shape):
+    message_id: str
+    mode: Literal["queue", "steer", "interrupt"]  #: the mode in effect
+    state: Literal["queued", "delivered", "failed"]
+    reason: str | None = None
+
+
+class AbortParams(Params):
+    session_id: Word
+    reason: Line = ""
+    grace_ms: Milliseconds | None = None  #: from INT to KILL; the spoke's ladder where none is said
+    now: Flag = False  #: KILL at once
+    wait: Flag = True  #: answer when all is seen dead, or at the deadline of the call
+    wait_ms: Milliseconds = 60_000
+
+
+class Ended(Shape):
+    """One session of a receipt."""
+
+    session_id: str
+    task: str
+    spoke: str | None
+    before: State
+    after: State
+    confirmed: bool  #: nothing of it is left alive, and somebody saw that
+    ended_by: str | None = None  #: itself, SIGINT, SIGTERM, SIGKILL, or never_started
+    ended_at: datetime | None = None
+    processes: int = 0  #: how many were ended
+    survivors: int = 0
+    exit_code: int | None = None
+    saved_ref: str | None = None  #: where its uncommitted work was saved
+    pending: str | None = None  #: why it is not confirmed yet
+
+
+class AbortedCall(Shape):
+    call_id: str
+    op: str
+    session_id: str
+
+
+class Receipt(Shape):
+    abort_id: str
+    session_id: str
+    accepted_at: datetime
+    complete: bool  #: every session of the tree is confirmed
+    sessions: list[Ended]
+    calls: list[AbortedCall]  #: calls in flight made by these sessions
+    spared: list[str]  #: children that were spawned to continue
+
+
+class EventsParams(Params):
+    session_id: Word
+    after: Count = 0  #: the last sequence number already seen
+    tail: Count | None = None  #: only the last N of what is there, then go on
+    follow: Flag = True  #: go on until the session has ended
+    kinds: Annotated[list[Word], Field(max_length=64)] | None = None
+
+
+class Event(Shape):
+    seq: int
+    at: datetime
+    attempt: int
+    kind: str
+    body: dict[str, JsonValue]
+
+
+class EventsEnd(Shape):
+    last_seq: int
+    state: State
+
+
+class WaitParams(Params):
+    session_ids: Annotated[list[Word], Field(min_length=1, max_length=500)]
+    until: Literal["running", "ended"] = "ended"
+    mode: Literal["all", "any"] = "all"
+    timeout_ms: Milliseconds | None = None
+
+
+class Waited(Shape):
+    reached: bool  #: False: the time was over first
+    sessions: list[SessionView]
+
+
+class NotifyParams(Params):
+    level: Literal["info", "warning", "blocking"] = "info"
+    text: Text
+    session_id: Word | None = None  #: from inside a session it is that session
+
+
+class Notified(Shape):
+    session_id: str
+    seq: int
+
+
+class CleanupParams(Params):
+    session_ids: Annotated[list[Word], Field(max_length=500)] | None = None
+    tree: Word | None = None
+    force: Flag = False  #: remove what is not merged, pushed or saved; it is saved to a ref first
+    dry_run: Flag = False
+
+
+class Cleaned(Shape):
+    session_id: str
+    branch: str
+    worktree: str | None
+    removed: bool
+    reason: str  #: why it was removed, or why not
+    saved_ref: str | None = None
+
+
+class Cleanup(Shape):
+    results: list[Cleaned]
+
+
+class ExplainParams(Params):
+    session_id: Word
+
+
+class Explanation(Shape):
+    session: SessionView
+    fact: str  #: what it is waiting for, or how it ended
+    since: datetime
+    next: str  #: what happens by itself
+    next_at: datetime | None  #: and when
+    you_can: list[str]  #: commands

@@ -1,0 +1,141 @@
+"""Parameters and answers of the operations on spokes, tokens and the hub itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, StrictInt
+
+from protocol.ops.shapes import Flag, Labels, Line, Milliseconds, Params, Shape, Word
+
+SpokeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+Slots = Annotated[StrictInt, Field(ge=0, le=10_000)]
+Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{2,1024}$")]
+
+
+class SpokeView(Shape):
+    spoke_id: str
+    name: str
+    state: Literal["online", "offline", "revoked"]
+    cordoned: bool
+    draining: bool
+    labels: dict[str, str]
+    slots: int
+    live: int  #: sessions it holds now
+    version: str | None
+    last_seen_at: datetime | None
+    detail: dict[str, JsonValue]  #: what it says of itself: host, kill method, agents
+
+
+class SpokeListParams(Params):
+    spoke: Word | None = None
+
+
+class SpokeList(Shape):
+    spokes: list[SpokeView]
+
+
+class CordonParams(Params):
+    spoke: Word
+    cordoned: Flag = True
+
+
+class DrainParams(Params):
+    """Take no new work; answer when the last session has ended, or when the time is over."""
+
+    spoke: Word
+    abort: Flag = False  #: abort what runs there instead of waiting for it
+    wait_ms: Milliseconds = 0
+
+
+class Drained(Shape):
+    spoke: SpokeView
+    remaining: int
+
+
+class InviteParams(Params):
+    name: SpokeName | None = None
+    labels: Labels = {}
+    slots: Slots | None = None
+    ttl_ms: Annotated[StrictInt, Field(ge=1_000, le=86_400_000)] = 900_000
+
+
+class Invited(Shape):
+    join: str
+    expires_at: datetime
+
+
+class RevokeParams(Params):
+    spoke: Word
+    reason: Line = ""
+
+
+class Revoked(Shape):
+    spoke: SpokeView
+    lost: list[str]  #: sessions given up with it
+
+
+class EnrollParams(Params):
+    name: SpokeName
+    public_key: Hex  #: Ed25519, raw
+    labels: Labels = {}
+    slots: Slots = 8
+
+
+class Enrolled(Shape):
+    spoke_id: str
+    hub_id: str
+    name: str
+
+
+class TokenCreateParams(Params):
+    name: Word
+    role: Literal["viewer", "operator", "admin"] = "operator"
+    ttl_ms: Annotated[StrictInt, Field(ge=1_000)] = 90 * 86_400_000
+
+
+class TokenCreated(Shape):
+    token_id: str
+    token: str  #: shown this once
+    role: str
+    expires_at: datetime
+
+
+class TokenView(Shape):
+    token_id: str
+    name: str
+    role: str
+    prefix: str
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class TokenList(Shape):
+    tokens: list[TokenView]
+
+
+class TokenRevokeParams(Params):
+    token_id: Word
+
+
+class TicketAnswer(Shape):
+    url: str  #: opens the ops page once, within a minute
+    expires_at: datetime
+
+
+class OperationView(Shape):
+    name: str
+    summary: str
+    kind: str
+    roles: list[str]
+    params: dict[str, JsonValue]
+    result: dict[str, JsonValue]
+    item: dict[str, JsonValue] | None
+
+
+class Discovery(Shape):
+    protocol_version: int
+    operations: list[OperationView]

@@ -1,0 +1,162 @@
+"""What hub and spoke say to each other about sessions: orders down, records up."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, StrictInt
+
+from protocol.limits import MAX_INTEGER
+from protocol.ops.shapes import Count, Flag, Line, Params, Path, Shape, Word
+
+Epoch = Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)]
+
+#: What a record of an attempt may be. The first six move the session; the rest is its transcript.
+RecordKind = Literal[
+    "starting", "running", "exited", "delivered", "undelivered", "noted",
+    "stdout", "stderr", "dropped",
+]  # fmt: skip
+
+
+class StartOrder(Shape):
+    """Everything a spoke needs to run one attempt."""
+
+    task: str
+    prompt: str
+    repo: str
+    base: str | None
+    branch: str
+    agent: str
+    command: str | None
+    args: list[str]
+    env: dict[str, str]
+    stdin: Literal["open", "closed"]
+    parent_session_id: str | None
+    worktree: str | None  #: of the attempt before, when it was on this spoke
+    resume: bool  #: the branch is ours already
+    messages: list[MessageOrder]  #: said before it started
+    credential: str  #: the session token of this attempt; never stored by the hub
+
+
+class MessageOrder(Shape):
+    message_id: str
+    text: str
+    mode: str = "queue"
+    sender: str | None = None  #: a session id when it comes from another session: untrusted text
+
+
+class StopOrder(Shape):
+    outcome: Literal["aborted", "blocked"]
+    reason: str
+    grace_ms: int | None = None
+    now: bool = False
+    abort_id: str | None = None
+
+
+class Order(Shape):
+    """One line of a spoke's outbox. ``seq`` grows by one; a seq seen before is not acted on."""
+
+    seq: int
+    kind: Literal["start", "message", "stop", "forget"]
+    session_id: str
+    attempt: int
+    body: StartOrder | MessageOrder | StopOrder | None = None
+
+
+class OrdersParams(Params):
+    epoch: Epoch
+    orders: Annotated[list[Order], Field(max_length=512)]
+
+
+class Refusal(Shape):
+    seq: int
+    reason: str
+
+
+class OrdersTaken(Shape):
+    """Answered once the orders are on disk."""
+
+    accepted: int  #: the highest sequence number on disk
+    refused: list[Refusal] = []
+
+
+class Record(Shape):
+    """One record of the spool. ``at`` is the spoke's clock, ms since 1970."""
+
+    at: Count
+    kind: RecordKind
+    body: dict[str, JsonValue]
+
+
+class AppendParams(Params):
+    """Records ``first``, ``first``+1, ... of one attempt, in order.
+
+    A record is `[at, kind, body]`: at in ms since 1970 by the spoke's clock; the body of `stdout`
+    and `stderr` is the text itself, or `{text, raw, part}` where the bytes were not clean UTF-8
+    (raw: base64 of the exact bytes) or the line goes on in the next record (part: true).
+    """
+
+    epoch: Epoch
+    session_id: Word
+    attempt: Count
+    first: Annotated[StrictInt, Field(ge=1, le=MAX_INTEGER)]
+    records: Annotated[list[list[JsonValue]], Field(max_length=1_024)]
+
+
+class Appended(Shape):
+    """``verdict``: ok; `stale_epoch` = reconnect, touch nothing; `superseded` = stop that run."""
+
+    verdict: Literal["ok", "stale_epoch", "superseded"]
+    stored: int  #: the highest record the hub has; the next append starts after it
+
+
+class HeartbeatParams(Params):
+    epoch: Epoch
+    live: Count
+    load: Annotated[list[float], Field(max_length=3)] = []
+
+
+class InspectParams(Params):
+    session_id: Word
+    worktree: Path
+    branch: Word
+    base_commit: Word | None = None
+
+
+class Inspected(Shape):
+    exists: bool
+    head: str | None = None
+    dirty: bool = False
+    dirty_paths: list[str] = []
+    ahead: int = 0  #: commits on the branch that no ref of the remote has
+    merged: bool = False
+    pushed: bool = False
+    saved_ref: str | None = None
+
+
+class RemoveParams(Params):
+    session_id: Word
+    worktree: Path
+    branch: Word
+    save: Flag  #: save what is uncommitted or unpushed to a ref first
+    delete_branch: Flag
+
+
+class Removed(Shape):
+    removed: bool
+    saved_ref: str | None = None
+    reason: Line = ""
+
+
+class InventoryItem(Shape):
+    """One attempt that the spoke holds on disk."""
+
+    session_id: str
+    attempt: int
+    state: Literal["starting", "running", "exited"]
+    last_record: int  #: of its spool
+    started_at: datetime | None = None
+
+
+StartOrder.model_rebuild()
