@@ -29,6 +29,10 @@ class State(StrEnum):
     ABORTED = "aborted"  #: stopped by us; `confirmed` says whether it was seen dead
     LOST = "lost"  #: given up, by proof or by time
 
+    @property
+    def ended(self) -> bool:
+        return self in ENDED
+
 
 class Fact(StrEnum):
     PLACED = "placed"  #: a spoke was chosen (2)

@@ -74,9 +74,14 @@ def check_repo(url: str, *, allow_local: bool) -> str:
 
 def check_id(text: str) -> str:
     """The id itself, if it can be a file name everywhere; raises `InvalidArgument` BAD_ID."""
-    if not _ID.match(text):
+    if not is_id(text):
         raise InvalidArgument("BAD_ID", f"{_shown(text)} is not an id", details={"field": "id"})
     return text
+
+
+def is_id(text: str) -> bool:
+    """Letters, digits, - and _, at most 64, the first one a letter or digit."""
+    return _ID.match(text) is not None
 
 
 def slug(text: str, *, most: int = SLUG_MAX) -> str:

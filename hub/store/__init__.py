@@ -1,1 +1,22 @@
 """The only room that speaks SQL."""
+
+from __future__ import annotations
+
+from hub.store.access import Access
+from hub.store.exchange import Exchange, Outbox
+from hub.store.postgres import Postgres
+from hub.store.sessions import Sessions
+from hub.store.spawning import Spawner
+
+__all__ = ["Access", "Exchange", "Outbox", "Postgres", "Sessions", "Spawner", "Store"]
+
+
+class Store:
+    """All that the hub remembers, by room."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self.spawner = Spawner(postgres)
+        self.sessions = Sessions(postgres)
+        self.exchange = Exchange(postgres)
+        self.outbox = Outbox(postgres)
+        self.access = Access(postgres)

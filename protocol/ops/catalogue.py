@@ -79,7 +79,7 @@ ABORT: Final = Op(
 EVENTS: Final = Op(
     "coord.events", "The story of a session: from a sequence number, then live.",
     Kind.STREAM, sessions.EventsParams, sessions.EventsEnd, _READERS, idempotent=True,
-    item=sessions.Event,
+    item=sessions.EventBatch,
 )  # fmt: skip
 WAIT: Final = Op(
     "coord.wait", "Answer when sessions have got somewhere.",

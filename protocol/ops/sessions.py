@@ -234,6 +234,12 @@ class Event(Shape):
     body: dict[str, JsonValue]
 
 
+class EventBatch(Shape):
+    """One item of the stream: what was there, or arrived, at one moment."""
+
+    events: list[Event]
+
+
 class EventsEnd(Shape):
     last_seq: int
     state: State

@@ -1,0 +1,197 @@
+"""What crosses between hub and spokes: enrolment, hellos, leases, orders down, records up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pydantic_core import to_json
+
+from hub.store import queries
+from hub.store.postgres import Postgres
+from hub.store.rows import (
+    AppendRow,
+    AssignedRow,
+    AttemptRow,
+    HeldRow,
+    HelloRow,
+    KnownRow,
+    LeaseRow,
+    LiveRow,
+    OrderRow,
+    QueuedRow,
+    RoomRow,
+    SaidRow,
+    SilentRow,
+    SpokeKeyRow,
+    SpokeRow,
+)
+from protocol.errors import NotFound
+from protocol.handshake import SpokeHello
+from protocol.ops.wire import Record
+from protocol.session import Fact, State
+
+
+@dataclass(frozen=True, slots=True)
+class Greeted:
+    """What the database says at a hello: the fence, and what it believed that this spoke holds."""
+
+    epoch: int
+    rebooted: bool
+    held: list[HeldRow]
+    known: list[KnownRow]
+
+
+class Exchange:
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self._pool = postgres.pool
+
+    # Spokes.
+
+    async def enroll(
+        self, spoke_id: str, name: str, key: bytes, labels: dict[str, str], slots: int
+    ) -> bool:
+        """False: a spoke of that name is there already."""
+        row = await queries.enroll_spoke.one(self._pool, spoke_id, name, key, labels, slots)
+        return row is not None
+
+    async def key(self, spoke_id: str) -> SpokeKeyRow | None:
+        return await queries.spoke_key.one(self._pool, spoke_id)
+
+    async def greet(self, hello: SpokeHello, version: str, lease: float) -> Greeted | None:
+        """Fence the connection before, and read what there is to compare. None: revoked."""
+        ids = [item.session_id for item in hello.inventory]
+        async with self._postgres.transaction() as db:
+            before = await queries.boot_of_spoke.one(db, hello.spoke_id)
+            row: HelloRow | None = await queries.accept_hello.one(
+                db,
+                hello.spoke_id,
+                hello.incarnation,
+                hello.boot_id,
+                version,
+                hello.slots,
+                hello.labels,
+                hello.detail,
+                timedelta(seconds=lease),
+            )
+            if before is None or row is None:
+                return None
+            held = await queries.held_by_spoke.all(db, hello.spoke_id, ids)
+            known = await queries.known_sessions.all(db, ids)
+        rebooted = before.boot_id not in (None, hello.boot_id)
+        return Greeted(row.epoch, rebooted, held, known)
+
+    async def renew(self, spokes: Sequence[str], lease: float) -> None:
+        await queries.renew_leases.all(self._pool, list(spokes), timedelta(seconds=lease))
+
+    async def leases(self) -> list[LeaseRow]:
+        return await queries.expired_spokes.all(self._pool)
+
+    async def expire(self, spoke_id: str) -> list[str]:
+        """Mark a spoke offline, then what it holds unknown: two commits. Its sessions' ids."""
+        if await queries.mark_offline.one(self._pool, spoke_id) is None:
+            return []
+        out = await queries.sessions_out_of_reach.all(self._pool, spoke_id)
+        for row in out:
+            await queries.tell_session.all(
+                self._pool, row.session_id, str(Fact.CONTACT_LOST), "its spoke is out of reach", {}
+            )
+        return [row.session_id for row in out]
+
+    async def long_unknown(self, after: float) -> list[AttemptRow]:
+        return await queries.long_unknown.all(self._pool, timedelta(seconds=after))
+
+    async def give_up(self, session_id: str, attempt: int, why: str) -> State | None:
+        """Release an attempt and call its session lost. None: the table refuses it now."""
+        async with self._postgres.transaction() as db:
+            locked = await queries.lock_session.one(db, session_id)
+            if locked is None or locked.attempt != attempt:
+                return None
+            fact = Fact.STOPPED if locked.state is State.ABORTING else Fact.GIVEN_UP
+            await queries.release_mapping.all(db, session_id, attempt, why)
+            return (await queries.tell_session.only(db, session_id, str(fact), why, {})).state
+
+    async def spokes(self, which: str | None = None) -> list[SpokeRow]:
+        """All spokes that may come back, or one by name or id."""
+        return await queries.spoke_views.all(self._pool, which)
+
+    async def spoke(self, which: str) -> SpokeRow:
+        found = await self.spokes(which)
+        if not found:
+            raise NotFound(
+                "SPOKE_NOT_FOUND", f"no spoke {which[:64]!r}", advice="coordctl spoke list"
+            )
+        return min(found, key=lambda row: row.revoked_at is not None)
+
+    async def set_cordoned(self, spoke_id: str, *, cordoned: bool, draining: bool) -> None:
+        await queries.set_cordoned.all(self._pool, spoke_id, cordoned, draining)
+
+    async def revoke(self, spoke_id: str) -> None:
+        await queries.revoke_spoke.all(self._pool, spoke_id)
+
+    async def live_on(self, spoke_id: str) -> list[LiveRow]:
+        return await queries.live_on_spoke.all(self._pool, spoke_id)
+
+    # Records up.
+
+    async def append(
+        self, spoke_id: str, epoch: int, session_id: str, attempt: int, first: int,
+        records: Sequence[Record],
+    ) -> AppendRow:  # fmt: skip
+        """Store records once each, in order; see `append_records` in the schema."""
+        return await queries.append_records.only(
+            self._pool,
+            spoke_id,
+            epoch,
+            session_id,
+            attempt,
+            first,
+            [datetime.fromtimestamp(record.at / 1_000, UTC) for record in records],
+            [record.kind for record in records],
+            [to_json(record.body).decode() for record in records],
+        )
+
+
+class Outbox:
+    """Orders for spokes: who is placed where, and what each spoke has still to be told."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self._pool = postgres.pool
+
+    async def waiting(self, limit: int) -> list[QueuedRow]:
+        return await queries.queued_sessions.all(self._pool, limit)
+
+    async def room(self) -> list[RoomRow]:
+        return await queries.spokes_with_room.all(self._pool)
+
+    async def assign(self, choices: Sequence[tuple[str, str, bytes]]) -> list[AssignedRow]:
+        """Give sessions to spokes: (session, spoke, digest of the session's token) each."""
+        ids, spokes, digests = (list(column) for column in zip(*choices, strict=True))
+        async with self._postgres.transaction() as db:
+            await queries.lock_sessions.all(db, ids)
+            return await queries.assign_sessions.all(db, ids, spokes, digests)
+
+    async def pending(self, spoke_id: str, after: int, limit: int) -> list[OrderRow]:
+        return await queries.pending_orders.all(self._pool, spoke_id, after, limit)
+
+    async def queued_messages(self, session_id: str) -> list[SaidRow]:
+        return await queries.queued_messages.all(self._pool, session_id)
+
+    async def acked(self, spoke_id: str, seq: int) -> None:
+        await queries.ack_orders.all(self._pool, spoke_id, seq)
+
+    async def set_credential(self, session_id: str, attempt: int, digest: bytes) -> None:
+        await queries.set_credential.all(self._pool, session_id, attempt, digest)
+
+    async def refused(self, session_id: str, attempt: int, why: str) -> None:
+        """The spoke would not have it, or never answered: back to the queue."""
+        async with self._postgres.transaction() as db:
+            if await queries.refuse_start.one(db, session_id, attempt) is not None:
+                await queries.release_mapping.all(db, session_id, attempt, why)
+                await queries.tell_session.all(db, session_id, str(Fact.REFUSED), why, {})
+
+    async def silent(self, after: float) -> list[SilentRow]:
+        return await queries.silent_starts.all(self._pool, timedelta(seconds=after))

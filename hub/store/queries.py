@@ -1,0 +1,123 @@
+"""One line per query: its name in sql/queries, and the row it returns.
+
+`tests/integration/test_queries.py` asks Postgres whether each line is true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
+
+import asyncpg
+
+import sql
+from hub.store import rows
+from hub.store.trouble import translated
+
+Row = TypeVar("Row")
+
+
+class Database(Protocol):
+    """A connection or the pool: whatever runs one statement."""
+
+    async def fetch(self, query: str, *args: object) -> Sequence[asyncpg.Record]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Query(Generic[Row]):
+    name: str
+    row: type[Row]
+
+    @property
+    def text(self) -> str:
+        return sql.queries()[self.name]
+
+    async def all(self, db: Database, *args: object) -> list[Row]:
+        """All rows. Raises Unavailable when the database is away or wants us to try again."""
+        with translated():
+            return [self.row(*record) for record in await db.fetch(self.text, *args)]
+
+    async def one(self, db: Database, *args: object) -> Row | None:
+        """The first row, if there is one."""
+        found = await self.all(db, *args)
+        return found[0] if found else None
+
+    async def only(self, db: Database, *args: object) -> Row:
+        """The row of a statement that always has one."""
+        found = await self.all(db, *args)
+        return found[0]
+
+
+spawn_sessions: Final = Query("spawn_sessions", rows.SpawnRow)
+session_of_key: Final = Query("session_of_key", rows.KeyRow)
+holder_of_branch: Final = Query("holder_of_branch", rows.SessionIdRow)
+lock_parent: Final = Query("lock_parent", rows.ParentRow)
+count_live_children: Final = Query("count_live_children", rows.CountRow)
+session_views: Final = Query("session_views", rows.ViewRow)
+list_sessions: Final = Query("list_sessions", rows.PageRow)
+match_sessions: Final = Query("match_sessions", rows.PageRow)
+tree_ids: Final = Query("tree_ids", rows.TreeRow)
+is_below: Final = Query("is_below", rows.BelowRow)
+tell_session: Final = Query("tell_session", rows.StateRow)
+note_event: Final = Query("note_event", rows.SeqRow)
+make_abort: Final = Query("make_abort", rows.NoRow)
+current_abort: Final = Query("current_abort", rows.AbortRow)
+abort_tree: Final = Query("abort_tree", rows.MarkedRow)
+overdue_sessions: Final = Query("overdue_sessions", rows.OverdueRow)
+request_exit: Final = Query("request_exit", rows.OrderedRow)
+reopen_session: Final = Query("reopen_session", rows.SessionIdRow)
+
+append_records: Final = Query("append_records", rows.AppendRow)
+events_after: Final = Query("events_after", rows.EventRow)
+story_of: Final = Query("story_of", rows.StoryRow)
+ensure_partitions: Final = Query("ensure_partitions", rows.MadeRow)
+
+insert_message: Final = Query("insert_message", rows.MessageIdRow)
+message_state: Final = Query("message_state", rows.MessageRow)
+lock_session: Final = Query("lock_session", rows.LockedRow)
+order_message: Final = Query("order_message", rows.OrderedRow)
+queued_messages: Final = Query("queued_messages", rows.SaidRow)
+
+hub_id: Final = Query("hub_id", rows.HubRow)
+enroll_spoke: Final = Query("enroll_spoke", rows.SpokeIdRow)
+spoke_key: Final = Query("spoke_key", rows.SpokeKeyRow)
+accept_hello: Final = Query("accept_hello", rows.HelloRow)
+boot_of_spoke: Final = Query("boot_of_spoke", rows.BootRow)
+held_by_spoke: Final = Query("held_by_spoke", rows.HeldRow)
+known_sessions: Final = Query("known_sessions", rows.KnownRow)
+release_mapping: Final = Query("release_mapping", rows.SpokeIdRow)
+renew_leases: Final = Query("renew_leases", rows.SpokeIdRow)
+expired_spokes: Final = Query("expired_spokes", rows.LeaseRow)
+mark_offline: Final = Query("mark_offline", rows.SpokeIdRow)
+sessions_out_of_reach: Final = Query("sessions_out_of_reach", rows.SessionIdRow)
+long_unknown: Final = Query("long_unknown", rows.AttemptRow)
+silent_starts: Final = Query("silent_starts", rows.SilentRow)
+spoke_views: Final = Query("spoke_views", rows.SpokeRow)
+set_cordoned: Final = Query("set_cordoned", rows.SpokeIdRow)
+revoke_spoke: Final = Query("revoke_spoke", rows.SpokeIdRow)
+live_on_spoke: Final = Query("live_on_spoke", rows.LiveRow)
+drop_branch_hold: Final = Query("drop_branch_hold", rows.AttemptNumberRow)
+
+queued_sessions: Final = Query("queued_sessions", rows.QueuedRow)
+spokes_with_room: Final = Query("spokes_with_room", rows.RoomRow)
+lock_sessions: Final = Query("lock_sessions", rows.SessionIdRow)
+assign_sessions: Final = Query("assign_sessions", rows.AssignedRow)
+pending_orders: Final = Query("pending_orders", rows.OrderRow)
+ack_orders: Final = Query("ack_orders", rows.SessionIdRow)
+set_credential: Final = Query("set_credential", rows.SessionIdRow)
+refuse_start: Final = Query("refuse_start", rows.SessionIdRow)
+
+insert_token: Final = Query("insert_token", rows.ExpiryRow)
+token_by_digest: Final = Query("token_by_digest", rows.TokenRow)
+use_token: Final = Query("use_token", rows.UsedTokenRow)
+session_by_credential: Final = Query("session_by_credential", rows.AttemptRow)
+touch_token: Final = Query("touch_token", rows.TokenIdRow)
+list_tokens: Final = Query("list_tokens", rows.TokenViewRow)
+revoke_token: Final = Query("revoke_token", rows.TokenViewRow)
+insert_audit: Final = Query("insert_audit", rows.NoRow)
+count_by_state: Final = Query("count_by_state", rows.StateCountRow)
+
+take_migration_lock: Final = Query("take_migration_lock", rows.TakenRow)
+migrations_done: Final = Query("migrations_done", rows.MigrationRow)
+record_migration: Final = Query("record_migration", rows.NoRow)

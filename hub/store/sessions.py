@@ -1,0 +1,176 @@
+"""Sessions: reading them, telling them facts, aborting their trees, what is said to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from hub.store import queries
+from hub.store.postgres import Postgres
+from hub.store.rows import (
+    AbortRow,
+    EventRow,
+    MarkedRow,
+    MessageRow,
+    OrderedRow,
+    OverdueRow,
+    PageRow,
+    StoryRow,
+    TreeRow,
+    ViewRow,
+)
+from protocol.errors import Conflict, FailedPrecondition, NotFound
+from protocol.session import Fact, State
+
+Body = dict[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    parent: str | None
+    states: Sequence[State] | None
+    ended: bool | None
+    spoke: str | None
+    labels: dict[str, str]
+    before: tuple[datetime, str] | None
+    limit: int
+
+
+class Sessions:
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self._pool = postgres.pool
+
+    async def views(self, ids: Sequence[str]) -> list[ViewRow]:
+        """Those of ``ids`` that exist, newest first."""
+        return await queries.session_views.all(self._pool, list(ids))
+
+    async def view(self, id: str) -> ViewRow:
+        found = await self.views([id])
+        if not found:
+            raise no_session(id)
+        return found[0]
+
+    async def page(self, f: Filters) -> list[PageRow]:
+        at, id = f.before or (None, None)
+        states = None if f.states is None else [str(state) for state in f.states]
+        return await queries.list_sessions.all(
+            self._pool, f.parent, states, f.ended, f.spoke, f.labels, at, id, f.limit
+        )
+
+    async def matching(self, ref: str) -> list[PageRow]:
+        return await queries.match_sessions.all(self._pool, ref)
+
+    async def tree(self, root: str) -> list[TreeRow]:
+        """A session and all below it, top first."""
+        found = await queries.tree_ids.all(self._pool, root)
+        if not found:
+            raise no_session(root)
+        return found
+
+    async def is_below(self, id: str, top: str) -> bool:
+        """Whether a session is ``top`` or stands below it."""
+        return (await queries.is_below.only(self._pool, id, top)).below
+
+    async def tell(self, id: str, fact: Fact, why: str | None, body: Body) -> State | None:
+        """The state after the fact, or None where the table of transitions refuses it."""
+        return (await queries.tell_session.only(self._pool, id, str(fact), why, body)).state
+
+    async def note(self, id: str, kind: str, body: Body) -> int:
+        """Add one event of the hub's own to a session's story; its sequence number."""
+        row = await queries.note_event.one(self._pool, id, kind, body)
+        if row is None:
+            raise no_session(id)
+        return row.seq
+
+    async def story(self, id: str) -> StoryRow:
+        row = await queries.story_of.one(self._pool, id)
+        if row is None:
+            raise no_session(id)
+        return row
+
+    async def events(self, story: StoryRow, id: str, after: int, limit: int) -> list[EventRow]:
+        return await queries.events_after.all(self._pool, story.birth_day, id, after, limit)
+
+    async def overdue(self) -> list[OverdueRow]:
+        return await queries.overdue_sessions.all(self._pool)
+
+    async def abort(
+        self, id: str, abort_id: str, asked_by: str, body: Body, *, upgrade: bool
+    ) -> tuple[AbortRow, list[MarkedRow]]:
+        """Mark a tree. Asking again gives the first abort's id and marks what has joined since."""
+        async with self._postgres.transaction() as db:
+            if await queries.lock_session.one(db, id) is None:
+                raise no_session(id)
+            under = await queries.current_abort.one(db, id)
+            if under is None:
+                await queries.make_abort.all(db, abort_id, id, str(body["reason"]), asked_by)
+            current = abort_id if under is None else under.abort_id
+            orders: Body = {**body, "abortId": current, "outcome": "aborted"}
+            marked = await queries.abort_tree.all(db, id, current, orders, upgrade)
+            now_under = await queries.current_abort.only(db, id)
+        return now_under, marked
+
+    async def request_exit(self, id: str, body: Body) -> OrderedRow | None:
+        """Order the safe exit that a session asked for. None: nothing of it runs."""
+        return await queries.request_exit.one(self._pool, id, body)
+
+    async def say(
+        self, id: str, message_id: str, text: str, mode: str, sender: str | None
+    ) -> OrderedRow | None:
+        """Store a message and order its delivery. None: it waits for the agent to start.
+
+        A message to a blocked session reopens it. Raises FailedPrecondition (ended, aborted).
+        """
+        async with self._postgres.transaction() as db:
+            session = await queries.lock_session.one(db, id)
+            if session is None:
+                raise no_session(id)
+            if session.desired == "abort":
+                raise FailedPrecondition(
+                    "SESSION_ABORTED", f"{id} is being aborted", advice=f"coordctl status {id}"
+                )
+            if session.state is not State.BLOCKED and session.state.ended:
+                raise FailedPrecondition(
+                    "SESSION_ENDED",
+                    f"{id} has ended ({session.state})",
+                    advice=f"read what it said: coordctl logs {id}",
+                )
+            new = await queries.insert_message.one(db, message_id, id, text, mode, sender)
+            if new is None:
+                await self._check_same(message_id, id)
+                return None
+            await queries.note_event.all(db, id, "message", _said(message_id, text, mode, sender))
+            if session.state is State.BLOCKED:
+                await queries.reopen_session.all(db, id)
+                await queries.tell_session.all(db, id, str(Fact.REOPENED), "a message", {})
+                return None
+            if session.state is State.QUEUED:
+                return None
+            order = {"messageId": message_id, "text": text, "mode": mode, "sender": sender}
+            return await queries.order_message.one(db, id, order)
+
+    async def message(self, message_id: str) -> MessageRow | None:
+        return await queries.message_state.one(self._pool, message_id)
+
+    async def _check_same(self, message_id: str, id: str) -> None:
+        known = await self.message(message_id)
+        if known is not None and known.session_id != id:
+            raise Conflict("IDEMPOTENCY_CONFLICT", f"{message_id} was said to {known.session_id}")
+
+    async def release_worktree(self, id: str) -> None:
+        """Its worktree is gone: nothing points at it any more."""
+        await queries.drop_branch_hold.all(self._pool, id)
+
+
+def no_session(id: str) -> NotFound:
+    return NotFound(
+        "SESSION_NOT_FOUND", f"no session {id[:64]!r}", advice="coordctl ps lists the live ones"
+    )
+
+
+def _said(message_id: str, text: str, mode: str, sender: str | None) -> Body:
+    return {"messageId": message_id, "text": text, "mode": mode, "sender": sender}

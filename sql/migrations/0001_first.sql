@@ -1,0 +1,496 @@
+-- The first schema.
+
+CREATE TYPE session_state AS ENUM (
+    'queued', 'assigned', 'starting', 'running', 'unknown', 'aborting',
+    'completed', 'blocked', 'failed', 'aborted', 'lost');
+
+CREATE TYPE session_fact AS ENUM (
+    'placed', 'accepted', 'started', 'refused', 'contact_lost', 'found', 'replaced', 'given_up',
+    'completed', 'blocked', 'failed', 'abort_asked', 'stopped', 'reopened');
+
+-- The table of protocol/session.py; what is not in it is refused by session_move_is_legal.
+CREATE TABLE session_transitions (
+    state session_state NOT NULL,
+    fact session_fact NOT NULL,
+    after session_state NOT NULL,
+    PRIMARY KEY (state, fact));
+
+INSERT INTO session_transitions (state, fact, after) VALUES
+    ('queued', 'placed', 'assigned'),
+    ('queued', 'abort_asked', 'aborted'),
+    ('assigned', 'accepted', 'starting'),
+    ('assigned', 'started', 'running'),
+    ('assigned', 'refused', 'queued'),
+    ('assigned', 'contact_lost', 'unknown'),
+    ('assigned', 'given_up', 'lost'),
+    ('assigned', 'abort_asked', 'aborting'),
+    ('assigned', 'completed', 'completed'),
+    ('assigned', 'blocked', 'blocked'),
+    ('assigned', 'failed', 'failed'),
+    ('starting', 'started', 'running'),
+    ('starting', 'contact_lost', 'unknown'),
+    ('starting', 'given_up', 'lost'),
+    ('starting', 'abort_asked', 'aborting'),
+    ('starting', 'completed', 'completed'),
+    ('starting', 'blocked', 'blocked'),
+    ('starting', 'failed', 'failed'),
+    ('running', 'contact_lost', 'unknown'),
+    ('running', 'given_up', 'lost'),
+    ('running', 'abort_asked', 'aborting'),
+    ('running', 'completed', 'completed'),
+    ('running', 'blocked', 'blocked'),
+    ('running', 'failed', 'failed'),
+    ('unknown', 'accepted', 'starting'),
+    ('unknown', 'started', 'running'),
+    ('unknown', 'found', 'running'),
+    ('unknown', 'replaced', 'queued'),
+    ('unknown', 'given_up', 'lost'),
+    ('unknown', 'abort_asked', 'aborting'),
+    ('unknown', 'completed', 'completed'),
+    ('unknown', 'blocked', 'blocked'),
+    ('unknown', 'failed', 'failed'),
+    ('aborting', 'stopped', 'aborted'),
+    ('aborting', 'completed', 'completed'),
+    ('aborting', 'blocked', 'blocked'),
+    ('aborting', 'failed', 'failed'),
+    ('completed', 'reopened', 'queued'),
+    ('blocked', 'reopened', 'queued'),
+    ('failed', 'reopened', 'queued'),
+    ('aborted', 'reopened', 'queued'),
+    ('lost', 'reopened', 'queued'),
+    ('lost', 'completed', 'completed'),
+    ('lost', 'blocked', 'blocked'),
+    ('lost', 'failed', 'failed'),
+    ('lost', 'stopped', 'aborted');
+
+CREATE FUNCTION session_ended(s session_state) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+$$ SELECT s IN ('completed', 'blocked', 'failed', 'aborted', 'lost') $$;
+
+-- One row: who we are. A spoke signs over it, so that what it signs for one hub opens no other.
+CREATE TABLE hub_identity (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    hub_id text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now());
+
+-- Secrets are kept as SHA-256 only. A join or login token is used up by used_at.
+CREATE TABLE tokens (
+    token_id text PRIMARY KEY,
+    digest bytea NOT NULL UNIQUE,
+    kind text NOT NULL CHECK (kind IN ('user', 'join', 'login', 'web')),
+    name text NOT NULL,
+    role text NOT NULL CHECK (role IN ('viewer', 'operator', 'admin', 'joining')),
+    prefix text NOT NULL,
+    detail jsonb NOT NULL DEFAULT '{}',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    used_at timestamptz,
+    last_used_at timestamptz,
+    revoked_at timestamptz);
+
+CREATE TABLE spokes (
+    spoke_id text PRIMARY KEY,
+    name text NOT NULL,
+    public_key bytea NOT NULL,
+    labels jsonb NOT NULL DEFAULT '{}',
+    slots int NOT NULL CHECK (slots >= 0),
+    cordoned boolean NOT NULL DEFAULT false,
+    draining boolean NOT NULL DEFAULT false,
+    online boolean NOT NULL DEFAULT false,
+    epoch bigint NOT NULL DEFAULT 0,        -- +1 at each accepted hello
+    cmd_seq bigint NOT NULL DEFAULT 0,      -- of the last line in its outbox
+    incarnation text,
+    boot_id text,
+    version text,
+    detail jsonb NOT NULL DEFAULT '{}',
+    lease_expires_at timestamptz,           -- never indexed: heartbeats change it
+    last_seen_at timestamptz,
+    enrolled_at timestamptz NOT NULL DEFAULT now(),
+    revoked_at timestamptz) WITH (fillfactor = 50);
+CREATE UNIQUE INDEX spokes_name ON spokes (name) WHERE revoked_at IS NULL;
+
+CREATE TABLE aborts (
+    abort_id text PRIMARY KEY,
+    session_id text NOT NULL,
+    reason text NOT NULL,
+    asked_by text NOT NULL,
+    asked_at timestamptz NOT NULL DEFAULT now());
+
+CREATE TABLE sessions (
+    session_id text PRIMARY KEY,
+    root_id text NOT NULL,
+    parent_id text REFERENCES sessions,
+    depth smallint NOT NULL DEFAULT 0,
+    on_parent_abort text NOT NULL DEFAULT 'abort-dependents'
+        CHECK (on_parent_abort IN ('abort-dependents', 'continue-running')),
+    owner text NOT NULL,
+    idem_key text,
+    params_hash bytea NOT NULL,
+    task text NOT NULL,
+    repo text NOT NULL,
+    base text,
+    branch text NOT NULL,
+    agent text NOT NULL,
+    spec jsonb NOT NULL,                    -- prompt, command, args, env, stdin
+    labels jsonb NOT NULL DEFAULT '{}',
+    wanted_spoke text,
+    requires jsonb NOT NULL DEFAULT '{}',
+    priority smallint NOT NULL DEFAULT 0,
+    grant_depth smallint NOT NULL DEFAULT 3,
+    grant_children smallint NOT NULL DEFAULT 8,
+    state session_state NOT NULL DEFAULT 'queued',
+    state_since timestamptz NOT NULL DEFAULT now(),
+    reason text,
+    desired text NOT NULL DEFAULT 'run' CHECK (desired IN ('run', 'abort')),
+    activity text CHECK (activity IN ('busy', 'idle', 'waiting', 'rate_limited')),
+    attempt int NOT NULL DEFAULT 0,         -- only the current attempt may write
+    last_seq bigint NOT NULL DEFAULT 0,
+    birth_day date NOT NULL DEFAULT current_date,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    not_before timestamptz NOT NULL DEFAULT now(),
+    queue_deadline timestamptz,
+    run_timeout interval,
+    run_deadline timestamptz,
+    started_at timestamptz,
+    finished_at timestamptz,
+    exit_code int,
+    result jsonb,                           -- the spoke's final report
+    abort_id text REFERENCES aborts,
+    abort_before session_state,
+    abort_confirmed boolean,
+    CHECK ((finished_at IS NOT NULL) = session_ended(state))) WITH (fillfactor = 70);
+CREATE UNIQUE INDEX sessions_key ON sessions (owner, idem_key) WHERE idem_key IS NOT NULL;
+CREATE UNIQUE INDEX sessions_branch ON sessions (repo, branch) WHERE NOT session_ended(state);
+CREATE INDEX sessions_queue ON sessions (priority DESC, created_at, session_id)
+    WHERE state = 'queued';
+CREATE INDEX sessions_newest ON sessions (created_at DESC, session_id DESC);
+CREATE INDEX sessions_live ON sessions (created_at DESC, session_id DESC)
+    WHERE NOT session_ended(state);
+CREATE INDEX sessions_parent ON sessions (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX sessions_branch_name ON sessions (branch);
+CREATE INDEX sessions_task ON sessions (task);
+CREATE INDEX sessions_queue_deadline ON sessions (queue_deadline)
+    WHERE state = 'queued' AND queue_deadline IS NOT NULL;
+CREATE INDEX sessions_run_deadline ON sessions (run_deadline)
+    WHERE run_deadline IS NOT NULL AND NOT session_ended(state);
+CREATE INDEX sessions_unknown ON sessions (state_since) WHERE state = 'unknown';
+
+CREATE FUNCTION session_move_is_legal() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM session_transitions t
+                   WHERE t.state = old.state AND t.after = new.state) THEN
+        RAISE EXCEPTION 'a % session cannot become %', old.state, new.state
+            USING ERRCODE = 'CO001';
+    END IF;
+    RETURN new;
+END $$;
+CREATE TRIGGER session_moves BEFORE UPDATE OF state ON sessions
+    FOR EACH ROW WHEN (old.state IS DISTINCT FROM new.state)
+    EXECUTE FUNCTION session_move_is_legal();
+
+-- Where an attempt physically lives.
+CREATE TABLE mappings (
+    session_id text NOT NULL REFERENCES sessions,
+    attempt int NOT NULL,
+    spoke_id text NOT NULL REFERENCES spokes,
+    repo text NOT NULL,
+    branch text NOT NULL,
+    base_commit text,
+    worktree text,
+    agent text NOT NULL,
+    agent_session_id text,
+    supervisor jsonb,
+    credential bytea,                       -- digest of the session token
+    stored bigint NOT NULL DEFAULT 0,       -- the highest record of the spool that is here
+    assigned_at timestamptz NOT NULL DEFAULT now(),
+    accepted_at timestamptz,                -- the start order is on the spoke's disk
+    started_at timestamptz,
+    released_at timestamptz,
+    release_reason text,
+    PRIMARY KEY (session_id, attempt)) WITH (fillfactor = 70);
+CREATE UNIQUE INDEX mappings_one_live ON mappings (session_id) WHERE released_at IS NULL;
+CREATE UNIQUE INDEX mappings_worktree ON mappings (spoke_id, worktree)
+    WHERE released_at IS NULL AND worktree IS NOT NULL;
+CREATE UNIQUE INDEX mappings_branch ON mappings (repo, branch) WHERE released_at IS NULL;
+CREATE INDEX mappings_spoke ON mappings (spoke_id) WHERE released_at IS NULL;
+CREATE UNIQUE INDEX mappings_credential ON mappings (credential) WHERE released_at IS NULL;
+
+-- Outbox, hub -> spoke. The sequence is taken under the spoke's row lock: commit order is
+-- sequence order.
+CREATE TABLE commands (
+    spoke_id text NOT NULL REFERENCES spokes,
+    seq bigint NOT NULL,
+    session_id text NOT NULL,
+    attempt int NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('start', 'message', 'stop', 'forget')),
+    body jsonb NOT NULL DEFAULT '{}',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    acked_at timestamptz,
+    PRIMARY KEY (spoke_id, seq));
+CREATE INDEX commands_pending ON commands (spoke_id, seq) WHERE acked_at IS NULL;
+
+CREATE TABLE messages (
+    message_id text PRIMARY KEY,
+    session_id text NOT NULL REFERENCES sessions,
+    ord bigint GENERATED ALWAYS AS IDENTITY,
+    text text NOT NULL,
+    mode text NOT NULL,
+    sender text,
+    state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'delivered', 'failed')),
+    reason text,
+    created_at timestamptz NOT NULL DEFAULT now());
+CREATE INDEX messages_queued ON messages (session_id, ord) WHERE state = 'queued';
+
+-- One gapless sequence per session, under its row lock. Partitioned by the session's birth day, so
+-- that the end of retention is the drop of a partition.
+CREATE TABLE session_events (
+    birth_day date NOT NULL,
+    session_id text NOT NULL,
+    seq bigint NOT NULL,
+    attempt int NOT NULL,
+    record bigint,                          -- its place in the spool, for what came from a spoke
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    kind text NOT NULL,
+    body jsonb NOT NULL DEFAULT '{}',
+    PRIMARY KEY (birth_day, session_id, seq)) PARTITION BY RANGE (birth_day);
+CREATE TABLE session_events_default PARTITION OF session_events DEFAULT;
+
+CREATE TABLE audit (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    principal text NOT NULL,
+    op text NOT NULL,
+    object text,
+    outcome text NOT NULL,
+    peer text,
+    detail jsonb NOT NULL DEFAULT '{}');
+
+-- ---- functions: what must be one statement ----------------------------------------------------
+
+-- Partitions for the days from yesterday to `ahead` days from now, where they are not there yet.
+CREATE FUNCTION ensure_partitions(ahead int) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    d date;
+    made int := 0;
+    name text;
+BEGIN
+    FOR d IN SELECT generate_series(current_date, current_date + ahead, interval '1 day')::date LOOP
+        name := 'session_events_' || to_char(d, 'YYYYMMDD');
+        IF to_regclass(name) IS NULL
+           AND NOT EXISTS (SELECT FROM session_events_default e WHERE e.birth_day = d) THEN
+            EXECUTE format('CREATE TABLE %I PARTITION OF session_events FOR VALUES FROM (%L) TO (%L)',
+                           name, d, d + 1);
+            made := made + 1;
+        END IF;
+    END LOOP;
+    RETURN made;
+END $$;
+
+-- One event of the hub's own. The caller holds the session's row or takes it here.
+CREATE FUNCTION note(s text, k text, b jsonb DEFAULT '{}') RETURNS bigint LANGUAGE sql AS $$
+    WITH u AS (
+        UPDATE sessions SET last_seq = last_seq + 1 WHERE session_id = s
+        RETURNING birth_day, last_seq, attempt)
+    INSERT INTO session_events (birth_day, session_id, seq, attempt, kind, body)
+    SELECT birth_day, s, last_seq, attempt, k, b FROM u
+    RETURNING seq
+$$;
+
+-- Tell a session a fact. The state after it, or null where the table of transitions refuses.
+-- silent: the caller has the event already.
+CREATE FUNCTION tell(s text, f session_fact, why text, b jsonb DEFAULT '{}',
+                     silent boolean DEFAULT false)
+RETURNS session_state LANGUAGE plpgsql AS $$
+DECLARE
+    now_in session_state;
+BEGIN
+    UPDATE sessions x
+       SET state = t.after, state_since = clock_timestamp(), reason = why,
+           activity = CASE WHEN t.after = 'running' THEN 'busy' END,
+           started_at = CASE WHEN t.after = 'running' THEN coalesce(x.started_at, clock_timestamp())
+                             ELSE x.started_at END,
+           run_deadline = CASE WHEN t.after = 'running' AND x.run_deadline IS NULL
+                               THEN clock_timestamp() + x.run_timeout ELSE x.run_deadline END,
+           finished_at = CASE WHEN session_ended(t.after) THEN clock_timestamp() END
+      FROM session_transitions t
+     WHERE x.session_id = s AND t.state = x.state AND t.fact = f
+    RETURNING x.state INTO now_in;
+    IF now_in IS NOT NULL AND NOT silent THEN
+        PERFORM note(s, now_in::text,
+                     CASE WHEN why IS NULL THEN b ELSE b || jsonb_build_object('reason', why) END);
+    END IF;
+    RETURN now_in;
+END $$;
+
+CREATE FUNCTION order_to(sp text, s text, a int, k text, b jsonb DEFAULT '{}')
+RETURNS bigint LANGUAGE sql AS $$
+    WITH q AS (UPDATE spokes SET cmd_seq = cmd_seq + 1 WHERE spoke_id = sp RETURNING cmd_seq)
+    INSERT INTO commands (spoke_id, seq, session_id, attempt, kind, body)
+    SELECT sp, cmd_seq, s, a, k, b FROM q RETURNING seq
+$$;
+
+-- Give a queued session to a spoke: state, mapping and start order in one transaction. The attempt,
+-- or null where either of them is no longer as the decision saw it.
+CREATE FUNCTION assign(s text, sp text, digest bytea) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    z sessions;
+BEGIN
+    SELECT * INTO z FROM sessions WHERE session_id = s FOR NO KEY UPDATE;
+    IF z.state IS DISTINCT FROM 'queued' OR z.desired <> 'run' THEN RETURN NULL; END IF;
+    UPDATE sessions SET attempt = attempt + 1 WHERE session_id = s;
+    INSERT INTO mappings (session_id, attempt, spoke_id, repo, branch, agent, credential)
+    VALUES (s, z.attempt + 1, sp, z.repo, z.branch, z.agent, digest);
+    PERFORM FROM spokes WHERE spoke_id = sp AND online AND NOT cordoned AND NOT draining
+                          AND revoked_at IS NULL FOR NO KEY UPDATE;
+    IF NOT FOUND THEN RAISE EXCEPTION 'spoke gone' USING ERRCODE = 'CO002'; END IF;
+    PERFORM tell(s, 'placed', NULL, jsonb_build_object('spoke', sp));
+    PERFORM order_to(sp, s, z.attempt + 1, 'start');
+    RETURN z.attempt + 1;
+EXCEPTION WHEN SQLSTATE 'CO002' OR unique_violation THEN
+    RETURN NULL;
+END $$;
+
+-- Mark a session and all below it, level by level: a new snapshot for each level, so that with
+-- spawn's FOR SHARE on the parent no child slips through. Children that were spawned to continue
+-- are spared, with all below them. The orders come last: no spoke is locked before a session.
+CREATE FUNCTION abort_tree(root text, aid text, b jsonb, upgrade boolean)
+RETURNS TABLE (session_id text, before session_state, spoke_id text, spared boolean)
+LANGUAGE plpgsql AS $$
+DECLARE
+    front text[] := ARRAY[root];
+    told text[] := '{}';
+    r record;
+BEGIN
+    WHILE cardinality(front) > 0 LOOP
+        FOR r IN
+            WITH locked AS (
+                SELECT x.session_id, x.state FROM sessions x
+                WHERE x.session_id = ANY (front) ORDER BY x.session_id FOR NO KEY UPDATE)
+            UPDATE sessions y
+               SET desired = 'abort', abort_id = coalesce(y.abort_id, aid),
+                   abort_before = coalesce(y.abort_before, l.state)
+              FROM locked l WHERE y.session_id = l.session_id
+            RETURNING y.session_id AS id, l.state AS was
+        LOOP
+            IF r.was = 'queued' THEN
+                PERFORM tell(r.id, 'abort_asked', b ->> 'reason', '{"endedBy": "never_started"}');
+                UPDATE sessions y SET abort_confirmed = true,
+                       result = '{"outcome": "aborted", "endedBy": "never_started"}'
+                 WHERE y.session_id = r.id;
+            ELSIF r.was <> 'aborting' AND NOT session_ended(r.was) THEN
+                PERFORM tell(r.id, 'abort_asked', b ->> 'reason');
+                told := told || r.id;
+            ELSIF r.was = 'aborting' AND upgrade THEN
+                told := told || r.id;
+            END IF;
+            session_id := r.id; before := r.was; spoke_id := NULL; spared := false;
+            RETURN NEXT;
+        END LOOP;
+        FOR r IN SELECT c.session_id AS id, c.state AS was FROM sessions c
+                  WHERE c.parent_id = ANY (front) AND c.on_parent_abort = 'continue-running'
+        LOOP
+            session_id := r.id; before := r.was; spoke_id := NULL; spared := true;
+            RETURN NEXT;
+        END LOOP;
+        SELECT coalesce(array_agg(c.session_id ORDER BY c.session_id), '{}') INTO front
+          FROM sessions c
+         WHERE c.parent_id = ANY (front) AND c.on_parent_abort = 'abort-dependents';
+    END LOOP;
+    FOR r IN SELECT m.session_id AS id, m.attempt, m.spoke_id AS held FROM mappings m
+              WHERE m.session_id = ANY (told) AND m.released_at IS NULL
+              ORDER BY m.spoke_id, m.session_id
+    LOOP
+        PERFORM order_to(r.held, r.id, r.attempt, 'stop', b);
+        session_id := r.id; before := NULL; spoke_id := r.held; spared := false;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+
+-- Exactly-once append of at-least-once batches, and what the records say of the session.
+-- verdict: ok | stale_epoch (reconnect, touch nothing) | superseded (stop that run).
+CREATE FUNCTION append_records(sp text, ep bigint, s text, a int, first bigint,
+                               ats timestamptz[], kinds text[], bodies text[])
+RETURNS TABLE (verdict text, stored bigint, first_seq bigint, last_seq bigint, moved boolean)
+LANGUAGE plpgsql AS $$
+DECLARE
+    z sessions;
+    m mappings;
+    n int := cardinality(kinds);
+    skip int;
+    i int;
+BEGIN
+    moved := false;
+    SELECT * INTO z FROM sessions x WHERE x.session_id = s FOR NO KEY UPDATE;
+    SELECT * INTO m FROM mappings x
+     WHERE x.session_id = s AND x.attempt = a AND x.spoke_id = sp FOR NO KEY UPDATE;
+    PERFORM FROM spokes x WHERE x.spoke_id = sp AND x.epoch = ep FOR KEY SHARE;
+    IF NOT FOUND THEN
+        verdict := 'stale_epoch'; stored := 0; RETURN NEXT; RETURN;
+    END IF;
+    -- A session given up for lost still believes its last attempt: late truth beats a guess.
+    IF m.session_id IS NULL OR z.attempt <> a
+       OR (m.released_at IS NOT NULL AND z.state <> 'lost' AND first > m.stored) THEN
+        verdict := 'superseded'; stored := coalesce(m.stored, 0); RETURN NEXT; RETURN;
+    END IF;
+    verdict := 'ok';
+    stored := m.stored;
+    skip := greatest(0, m.stored + 1 - first);
+    IF first > m.stored + 1 OR skip >= n THEN  -- a gap: the sender rewinds; or all known
+        RETURN NEXT; RETURN;
+    END IF;
+    first_seq := z.last_seq + 1;
+    INSERT INTO session_events (birth_day, session_id, seq, attempt, record, at, kind, body)
+    SELECT z.birth_day, s, z.last_seq + o - skip, a, first + o - 1, ats[o], kinds[o], bodies[o]::jsonb
+      FROM generate_series(skip + 1, n) o;
+    last_seq := z.last_seq + n - skip;
+    stored := first + n - 1;
+    UPDATE sessions x SET last_seq = append_records.last_seq WHERE x.session_id = s;
+    UPDATE mappings x SET stored = append_records.stored WHERE x.session_id = s AND x.attempt = a;
+    IF kinds && ARRAY['starting', 'running', 'exited', 'delivered', 'undelivered'] THEN
+        FOR i IN skip + 1 .. n LOOP
+            IF kinds[i] IN ('starting', 'running', 'exited', 'delivered', 'undelivered') THEN
+                PERFORM apply_record(s, a, kinds[i], bodies[i]::jsonb);
+                moved := true;
+            END IF;
+        END LOOP;
+        SELECT x.last_seq INTO last_seq FROM sessions x WHERE x.session_id = s;
+    END IF;
+    RETURN NEXT;
+END $$;
+
+-- What one record says of its session. The caller holds the session and the mapping.
+CREATE FUNCTION apply_record(s text, a int, k text, b jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    outcome text := b ->> 'outcome';
+    fact session_fact;
+BEGIN
+    CASE k
+    WHEN 'starting' THEN
+        UPDATE mappings SET worktree = b ->> 'worktree', base_commit = b ->> 'baseCommit',
+               supervisor = b -> 'supervisor', accepted_at = coalesce(accepted_at, now())
+         WHERE session_id = s AND attempt = a;
+        PERFORM tell(s, 'accepted', NULL, silent => true);
+    WHEN 'running' THEN
+        UPDATE mappings SET started_at = now() WHERE session_id = s AND attempt = a;
+        PERFORM tell(s, 'started', NULL, silent => true);
+    WHEN 'delivered' THEN
+        UPDATE messages SET state = 'delivered' WHERE message_id = b ->> 'messageId';
+    WHEN 'undelivered' THEN
+        UPDATE messages SET state = 'failed', reason = b ->> 'reason'
+         WHERE message_id = b ->> 'messageId' AND state = 'queued';
+    WHEN 'exited' THEN
+        UPDATE mappings SET released_at = now(), release_reason = outcome
+         WHERE session_id = s AND attempt = a AND released_at IS NULL;
+        fact := CASE outcome WHEN 'completed' THEN 'completed' WHEN 'blocked' THEN 'blocked'
+                             WHEN 'aborted' THEN 'stopped' ELSE 'failed' END::session_fact;
+        UPDATE sessions SET result = b, exit_code = (b ->> 'exitCode')::int,
+               abort_confirmed = CASE WHEN desired = 'abort'
+                                      THEN coalesce((b ->> 'survivors')::int, 0) = 0 END
+         WHERE session_id = s;
+        IF tell(s, fact, b ->> 'reason', b) IS NULL THEN
+            PERFORM tell(s, 'failed', coalesce(b ->> 'reason', 'stopped by its spoke'), b);
+        END IF;
+    ELSE
+        RETURN;
+    END CASE;
+END $$;

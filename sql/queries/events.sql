@@ -1,0 +1,16 @@
+-- name: append_records
+-- Exactly-once append of a batch from a spool, and what its records say of the session.
+SELECT r.verdict, r.stored, r.first_seq, r.last_seq, r.moved
+  FROM append_records($1, $2, $3, $4::int, $5::bigint, $6::timestamptz[], $7::text[], $8::text[]) r;
+
+-- name: events_after
+-- The story of a session after a sequence number.
+SELECT e.seq, e.at, e.attempt, e.kind, e.body FROM session_events e
+ WHERE e.birth_day = $1 AND e.session_id = $2 AND e.seq > $3 ORDER BY e.seq LIMIT $4;
+
+-- name: story_of
+-- Where the story of a session stands.
+SELECT s.birth_day, s.last_seq, s.state FROM sessions s WHERE s.session_id = $1;
+
+-- name: ensure_partitions
+SELECT ensure_partitions($1::int) AS made;

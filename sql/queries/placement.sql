@@ -1,0 +1,55 @@
+-- name: queued_sessions
+-- Who waits for a spoke, first come first placed within a priority.
+SELECT s.session_id, s.wanted_spoke, s.requires, s.repo, s.parent_id FROM sessions s
+ WHERE s.state = 'queued' AND s.desired = 'run' AND s.not_before <= now()
+ ORDER BY s.priority DESC, s.created_at, s.session_id LIMIT $1;
+
+-- name: spokes_with_room
+-- Where work may go, and how much room there is.
+SELECT p.spoke_id, p.name, p.labels, p.slots,
+       (SELECT count(*) FROM mappings m WHERE m.spoke_id = p.spoke_id AND m.released_at IS NULL)::int
+           AS live
+  FROM spokes p
+ WHERE p.online AND NOT p.cordoned AND NOT p.draining AND p.revoked_at IS NULL
+ ORDER BY p.spoke_id;
+
+-- name: lock_sessions
+-- Hold several sessions, in the order that everybody keeps.
+SELECT s.session_id FROM sessions s WHERE s.session_id = ANY ($1::text[])
+ ORDER BY s.session_id FOR NO KEY UPDATE;
+
+-- name: assign_sessions
+-- Give queued sessions to spokes. Null: one of the two is no longer as the decision saw it.
+SELECT i.session_id, assign(i.session_id, i.spoke_id, i.digest) AS attempt
+  FROM unnest($1::text[], $2::text[], $3::bytea[]) AS i (session_id, spoke_id, digest);
+
+-- name: pending_orders
+-- The outbox of a spoke after a sequence number, with all that a start needs.
+SELECT c.seq, c.session_id, c.attempt, c.kind, c.body, s.task, s.repo, s.base, s.branch, s.agent,
+       s.spec, s.parent_id, s.attempt AS current_attempt, s.desired,
+       (SELECT o.worktree FROM mappings o WHERE o.session_id = c.session_id
+          AND o.spoke_id = c.spoke_id AND o.attempt < c.attempt AND o.worktree IS NOT NULL
+        ORDER BY o.attempt DESC LIMIT 1) AS worktree
+  FROM commands c JOIN sessions s ON s.session_id = c.session_id
+ WHERE c.spoke_id = $1 AND c.seq > $2 AND c.acked_at IS NULL ORDER BY c.seq LIMIT $3;
+
+-- name: ack_orders
+-- The spoke has them on its disk.
+WITH acked AS (
+    UPDATE commands SET acked_at = now()
+     WHERE spoke_id = $1 AND seq <= $2 AND acked_at IS NULL
+    RETURNING session_id, attempt, kind)
+UPDATE mappings m SET accepted_at = now() FROM acked a
+ WHERE a.kind = 'start' AND m.session_id = a.session_id AND m.attempt = a.attempt
+   AND m.accepted_at IS NULL
+RETURNING m.session_id;
+
+-- name: set_credential
+-- A fresh session token for an attempt whose first one was only in the memory of a hub that died.
+UPDATE mappings SET credential = $3 WHERE session_id = $1 AND attempt = $2 AND released_at IS NULL
+RETURNING session_id;
+
+-- name: refuse_start
+-- The spoke would not have it: back to the queue, another attempt, not at once.
+UPDATE sessions SET not_before = now() + interval '1 second'
+ WHERE session_id = $1 AND attempt = $2 AND state = 'assigned' RETURNING session_id;

@@ -1,0 +1,152 @@
+-- name: spawn_sessions
+-- Store the spawns of one moment: one JSON list in, one row each out. A parent is held FOR SHARE
+-- until the commit, so that an abort of it either sees the child or refuses it here. What is not
+-- inserted has a key or a branch that is taken, or a parent that takes no children.
+WITH input AS (
+    SELECT i.* FROM json_to_recordset($1::json) AS i (
+        ord int, session_id text, parent_id text, on_parent_abort text, owner text, idem_key text,
+        params_hash text, task text, repo text, base text, branch text, agent text, spec jsonb,
+        labels jsonb, wanted_spoke text, requires jsonb, priority smallint, grant_depth smallint,
+        grant_children smallint, queue_ms bigint, run_ms bigint)),
+parents AS (
+    SELECT p.session_id, p.root_id, p.depth, p.desired, p.state FROM sessions p
+    WHERE p.session_id = ANY ($2::text[]) ORDER BY p.session_id FOR SHARE),
+inserted AS (
+    INSERT INTO sessions (
+        session_id, root_id, parent_id, depth, on_parent_abort, owner, idem_key, params_hash, task,
+        repo, base, branch, agent, spec, labels, wanted_spoke, requires, priority, grant_depth,
+        grant_children, queue_deadline, run_timeout, last_seq)
+    SELECT i.session_id, coalesce(p.root_id, i.session_id), i.parent_id, coalesce(p.depth + 1, 0),
+           i.on_parent_abort, i.owner, i.idem_key, decode(i.params_hash, 'hex'), i.task, i.repo,
+           i.base, i.branch, i.agent, i.spec, i.labels, i.wanted_spoke, i.requires, i.priority,
+           i.grant_depth, i.grant_children, now() + i.queue_ms * interval '1 ms',
+           i.run_ms * interval '1 ms', 1
+      FROM input i LEFT JOIN parents p ON p.session_id = i.parent_id
+     WHERE i.parent_id IS NULL OR (p.desired = 'run' AND NOT session_ended(p.state))
+     ORDER BY i.ord
+    ON CONFLICT DO NOTHING
+    RETURNING session_id, birth_day, task, owner, parent_id),
+told AS (
+    INSERT INTO session_events (birth_day, session_id, seq, attempt, kind, body)
+    SELECT n.birth_day, n.session_id, 1, 0, 'queued',
+           jsonb_build_object('task', n.task, 'by', n.owner) FROM inserted n)
+SELECT i.ord, n.session_id IS NOT NULL AS inserted, p.desired AS parent_desired,
+       p.state AS parent_state
+  FROM input i LEFT JOIN inserted n ON n.session_id = i.session_id
+  LEFT JOIN parents p ON p.session_id = i.parent_id
+ ORDER BY i.ord;
+
+-- name: session_of_key
+-- The session that an idempotency key made.
+SELECT session_id, params_hash FROM sessions WHERE owner = $1 AND idem_key = $2;
+
+-- name: holder_of_branch
+-- The live session that holds a branch of a repository.
+SELECT session_id FROM sessions WHERE repo = $1 AND branch = $2 AND NOT session_ended(state);
+
+-- name: lock_parent
+-- Hold a session that spawns children within its grant: its siblings are counted under this lock.
+SELECT session_id, state, desired, grant_depth, grant_children FROM sessions
+ WHERE session_id = $1 FOR NO KEY UPDATE;
+
+-- name: count_live_children
+SELECT count(*)::int AS n FROM sessions WHERE parent_id = $1 AND NOT session_ended(state);
+
+-- name: session_views
+-- Sessions as they are shown, newest first.
+SELECT s.session_id, s.task, s.state, s.desired, s.activity, s.reason, s.state_since, s.parent_id,
+       s.root_id, s.depth, s.on_parent_abort, s.attempt, s.agent, s.repo, s.branch, m.base_commit,
+       m.worktree, m.spoke_id, p.name AS spoke, p.online AS spoke_online,
+       p.last_seen_at AS spoke_seen_at, s.labels, s.created_at, s.started_at, s.finished_at,
+       s.exit_code, s.last_seq, s.result, s.owner, s.queue_deadline, s.run_deadline,
+       s.abort_id, a.reason AS abort_reason, a.asked_at AS abort_asked_at, s.abort_before,
+       s.abort_confirmed, s.wanted_spoke, s.requires
+  FROM sessions s
+  LEFT JOIN mappings m ON m.session_id = s.session_id AND m.attempt = s.attempt
+  LEFT JOIN spokes p ON p.spoke_id = m.spoke_id
+  LEFT JOIN aborts a ON a.abort_id = s.abort_id
+ WHERE s.session_id = ANY ($1::text[])
+ ORDER BY s.created_at DESC, s.session_id DESC;
+
+-- name: list_sessions
+-- The ids of one page: parent, states, ended, spoke, labels, before (created_at, id), limit.
+SELECT s.session_id, s.created_at FROM sessions s
+ WHERE ($1::text IS NULL OR s.parent_id = $1)
+   AND ($2::text[] IS NULL OR s.state = ANY ($2::session_state[]))
+   AND ($3::boolean IS NULL OR session_ended(s.state) = $3)
+   AND ($4::text IS NULL OR EXISTS (
+        SELECT FROM mappings m JOIN spokes p ON p.spoke_id = m.spoke_id
+         WHERE m.session_id = s.session_id AND m.attempt = s.attempt
+           AND (p.spoke_id = $4 OR p.name = $4)))
+   AND s.labels @> $5::jsonb
+   AND ($6::timestamptz IS NULL OR (s.created_at, s.session_id) < ($6, $7::text))
+ ORDER BY s.created_at DESC, s.session_id DESC LIMIT $8;
+
+-- name: match_sessions
+-- What a person may mean: an id, the start of one, a branch or a task; live sessions first.
+SELECT s.session_id, s.created_at FROM sessions s
+ WHERE s.session_id = $1 OR starts_with(s.session_id, $1) OR starts_with(s.session_id, 'ses_' || $1)
+    OR s.branch = $1 OR s.task = $1
+ ORDER BY session_ended(s.state), s.created_at DESC LIMIT 20;
+
+-- name: tree_ids
+-- A session and all below it. spared: a child that was spawned to continue, or is below one.
+WITH RECURSIVE tree AS (
+    SELECT s.session_id, false AS spared, 0 AS level FROM sessions s WHERE s.session_id = $1
+    UNION ALL
+    SELECT c.session_id, t.spared OR c.on_parent_abort = 'continue-running', t.level + 1
+      FROM tree t JOIN sessions c ON c.parent_id = t.session_id)
+SELECT t.session_id, t.spared, t.level FROM tree t ORDER BY t.level, t.session_id;
+
+-- name: is_below
+-- Whether a session is another or stands below it.
+WITH RECURSIVE up AS (
+    SELECT s.session_id, s.parent_id FROM sessions s WHERE s.session_id = $1
+    UNION ALL
+    SELECT p.session_id, p.parent_id FROM up u JOIN sessions p ON p.session_id = u.parent_id)
+SELECT EXISTS (SELECT FROM up WHERE session_id = $2) AS below;
+
+-- name: tell_session
+-- Tell a session a fact; the state after it, or null where the table of transitions refuses.
+SELECT tell($1, $2::session_fact, $3, $4::jsonb) AS state;
+
+-- name: note_event
+-- One event of the hub's own.
+SELECT note($1, $2, $3::jsonb) AS seq;
+
+-- name: make_abort
+INSERT INTO aborts (abort_id, session_id, reason, asked_by) VALUES ($1, $2, $3, $4);
+
+-- name: current_abort
+-- The abort that a session is under, if any.
+SELECT a.abort_id, a.asked_at FROM sessions s JOIN aborts a ON a.abort_id = s.abort_id
+ WHERE s.session_id = $1;
+
+-- name: abort_tree
+-- Mark a session and all below it, with the stop orders for their spokes.
+SELECT t.session_id, t.before, t.spoke_id, t.spared
+  FROM abort_tree($1, $2, $3::jsonb, $4::boolean) t;
+
+-- name: overdue_sessions
+-- Sessions whose time to be placed, or to run, is over.
+SELECT s.session_id, s.state FROM sessions s
+ WHERE (s.state = 'queued' AND s.queue_deadline < now())
+    OR (s.run_deadline < now() AND NOT session_ended(s.state) AND s.desired = 'run')
+ LIMIT 100;
+
+-- name: request_exit
+-- A session asked for its own safe exit: order its spoke to end it as blocked.
+SELECT order_to(m.spoke_id, m.session_id, m.attempt, 'stop', $2::jsonb) AS seq, m.spoke_id
+  FROM mappings m JOIN sessions s ON s.session_id = m.session_id AND s.attempt = m.attempt
+ WHERE m.session_id = $1 AND m.released_at IS NULL;
+
+-- name: reopen_session
+-- A new attempt of a session that has ended, on the spoke that has its worktree.
+UPDATE sessions s
+   SET result = NULL, exit_code = NULL, run_deadline = NULL, queue_deadline = NULL,
+       wanted_spoke = coalesce(
+           (SELECT m.spoke_id FROM mappings m
+             WHERE m.session_id = s.session_id AND m.attempt = s.attempt AND m.worktree IS NOT NULL),
+           s.wanted_spoke)
+ WHERE s.session_id = $1
+RETURNING s.session_id;

@@ -1,0 +1,103 @@
+-- name: hub_id
+-- Who we are; made at the first start.
+INSERT INTO hub_identity (hub_id) VALUES ($1)
+ON CONFLICT (one) DO UPDATE SET one = true RETURNING hub_id;
+
+-- name: enroll_spoke
+-- A new spoke. None: its name is taken.
+INSERT INTO spokes (spoke_id, name, public_key, labels, slots) VALUES ($1, $2, $3, $4::jsonb, $5)
+ON CONFLICT DO NOTHING RETURNING spoke_id;
+
+-- name: spoke_key
+-- What a spoke's signature is checked with.
+SELECT s.spoke_id, s.name, s.public_key, s.revoked_at FROM spokes s WHERE s.spoke_id = $1;
+
+-- name: accept_hello
+-- A new connection of a spoke: the epoch fences what the connection before may still send.
+UPDATE spokes SET epoch = epoch + 1, online = true, incarnation = $2, boot_id = $3, version = $4,
+       slots = $5, labels = labels || $6::jsonb, detail = $7::jsonb, last_seen_at = now(),
+       lease_expires_at = now() + $8::interval
+ WHERE spoke_id = $1 AND revoked_at IS NULL
+RETURNING epoch, cmd_seq, boot_id;
+
+-- name: boot_of_spoke
+-- The boot that a spoke was last seen in.
+SELECT s.boot_id, s.incarnation FROM spokes s WHERE s.spoke_id = $1 FOR UPDATE;
+
+-- name: held_by_spoke
+-- What the database believes that a spoke holds, and the attempts that it once held.
+SELECT m.session_id, m.attempt, s.attempt AS current_attempt, s.state, s.desired, m.stored,
+       m.released_at IS NULL AS live, m.accepted_at IS NOT NULL AS accepted
+  FROM mappings m JOIN sessions s ON s.session_id = m.session_id
+ WHERE m.spoke_id = $1 AND (m.released_at IS NULL OR m.session_id = ANY ($2::text[]))
+ ORDER BY m.session_id, m.attempt;
+
+-- name: known_sessions
+-- Which of these sessions exist.
+SELECT s.session_id, s.attempt AS current_attempt, s.state, s.desired FROM sessions s
+ WHERE s.session_id = ANY ($1::text[]) ORDER BY s.session_id;
+
+-- name: release_mapping
+UPDATE mappings SET released_at = now(), release_reason = $3
+ WHERE session_id = $1 AND attempt = $2 AND released_at IS NULL RETURNING spoke_id;
+
+-- name: renew_leases
+-- All spokes heard since the last time, in one statement.
+UPDATE spokes SET lease_expires_at = now() + $2::interval, last_seen_at = now(), online = true
+ WHERE spoke_id = ANY ($1::text[]) AND revoked_at IS NULL RETURNING spoke_id;
+
+-- name: expired_spokes
+-- Spokes whose lease is over, and how many there are in all.
+SELECT s.spoke_id, s.lease_expires_at < now() AS expired FROM spokes s
+ WHERE s.online AND s.revoked_at IS NULL;
+
+-- name: mark_offline
+UPDATE spokes SET online = false WHERE spoke_id = $1 AND online AND lease_expires_at < now()
+RETURNING spoke_id;
+
+-- name: sessions_out_of_reach
+-- What a spoke without a lease holds.
+SELECT m.session_id FROM mappings m JOIN sessions s ON s.session_id = m.session_id
+  JOIN spokes p ON p.spoke_id = m.spoke_id
+ WHERE m.spoke_id = $1 AND m.released_at IS NULL AND NOT p.online
+   AND s.state IN ('assigned', 'starting', 'running') ORDER BY m.session_id;
+
+-- name: long_unknown
+-- Sessions that have been out of reach for longer than they may.
+SELECT s.session_id, s.attempt FROM sessions s
+ WHERE s.state = 'unknown' AND s.state_since < now() - $1::interval ORDER BY s.session_id LIMIT 100;
+
+-- name: silent_starts
+-- Start orders that a connected spoke has not taken in time.
+SELECT m.session_id, m.attempt, m.spoke_id FROM mappings m
+  JOIN sessions s ON s.session_id = m.session_id AND s.attempt = m.attempt
+  JOIN spokes p ON p.spoke_id = m.spoke_id
+ WHERE m.released_at IS NULL AND m.accepted_at IS NULL AND s.state = 'assigned' AND p.online
+   AND m.assigned_at < now() - $1::interval ORDER BY m.session_id LIMIT 100;
+
+-- name: spoke_views
+-- Spokes as they are shown.
+SELECT p.spoke_id, p.name, p.online, p.cordoned, p.draining, p.labels, p.slots, p.version,
+       p.last_seen_at, p.detail, p.revoked_at, p.epoch,
+       (SELECT count(*) FROM mappings m WHERE m.spoke_id = p.spoke_id AND m.released_at IS NULL)::int
+           AS live
+  FROM spokes p
+ WHERE ($1::text IS NULL OR p.spoke_id = $1 OR p.name = $1)
+   AND (p.revoked_at IS NULL OR $1 IS NOT NULL)
+ ORDER BY p.name;
+
+-- name: set_cordoned
+UPDATE spokes SET cordoned = $2, draining = $3 WHERE spoke_id = $1 RETURNING spoke_id;
+
+-- name: revoke_spoke
+UPDATE spokes SET revoked_at = coalesce(revoked_at, now()), online = false, epoch = epoch + 1
+ WHERE spoke_id = $1 RETURNING spoke_id;
+
+-- name: live_on_spoke
+SELECT m.session_id, m.attempt, s.state FROM mappings m
+  JOIN sessions s ON s.session_id = m.session_id
+ WHERE m.spoke_id = $1 AND m.released_at IS NULL ORDER BY m.session_id;
+
+-- name: drop_branch_hold
+-- Nothing holds it any more: its worktree is gone.
+UPDATE mappings SET worktree = NULL WHERE session_id = $1 RETURNING attempt;
