@@ -1,0 +1,135 @@
+"""The daemon's line to a supervisor at work: messages and stop orders there, spool numbers back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, cast
+
+from protocol.errors import ResourceExhausted, Unavailable
+
+_log = logging.getLogger(__name__)
+
+Delivery = Literal["delivered", "duplicate", "closed"]
+
+
+class Supervisor:
+    """A line to a supervisor at work, also for a daemon that did not start it."""
+
+    def __init__(self, wire: _Wire) -> None:
+        self._wire = wire
+
+    @classmethod
+    async def connect(cls, socket_path: Path, on_spool: Callable[[int], None]) -> Supervisor:
+        """``on_spool`` gets the last record's number, at once and whenever the spool grew.
+
+        Raises UNAVAILABLE when nobody listens there.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            _, wire = await loop.create_unix_connection(lambda: _Wire(on_spool), str(socket_path))
+        except OSError as error:
+            raise Unavailable(
+                "SUPERVISOR_GONE", f"no supervisor listens at {socket_path}: {error.strerror}"
+            ) from error
+        return cls(wire)
+
+    async def message(self, id: str, text: str) -> Delivery:
+        """Wait until the text and a newline are in the agent's stdin.
+
+        Raises RESOURCE_EXHAUSTED when too much waits there unread, UNAVAILABLE as ``request``.
+        """
+        answer = await self._wire.request({"op": "message", "messageId": id, "text": text})
+        if answer.get("ok") is not True:
+            raise ResourceExhausted("STDIN_FULL", "the agent does not read what it was sent")
+        return cast("Delivery", answer["state"])
+
+    async def stop(
+        self,
+        outcome: Literal["aborted", "blocked"],
+        reason: str,
+        *,
+        now: bool = False,
+        by: str = "",
+    ) -> None:
+        """Order a stop; the end itself shows as EXITED in the spool. Asking again is harmless."""
+        await self._wire.request(
+            {"op": "stop", "outcome": outcome, "reason": reason, "now": now, "by": by}
+        )
+
+    async def status(self) -> Mapping[str, object]:
+        """pid, startTime, alive, phase (of the ladder), spool (last number), queued (messages)."""
+        return await self._wire.request({"op": "status"})
+
+    async def wait_gone(self) -> None:
+        """Until the line is down: the attempt ended and is written down, or its supervisor died."""
+        await self._wire.gone.wait()
+
+    async def close(self) -> None:
+        """Hang up; the supervisor goes on."""
+        self._wire.hang_up()
+        await self._wire.gone.wait()
+
+
+class _Wire(asyncio.Protocol):
+    """JSON lines over the socket."""
+
+    def __init__(self, on_spool: Callable[[int], None]) -> None:
+        self._on_spool = on_spool
+        self._transport: asyncio.Transport | None = None
+        self._rest = b""
+        self._last_id = 0
+        self._waiting: dict[int, asyncio.Future[Mapping[str, object]]] = {}
+        self.gone = asyncio.Event()
+
+    async def request(self, body: Mapping[str, object]) -> Mapping[str, object]:
+        """Raises UNAVAILABLE when the line is down, or goes down before the answer."""
+        if self._transport is None or self.gone.is_set():
+            raise _line_down()
+        self._last_id += 1
+        id = self._last_id
+        future: asyncio.Future[Mapping[str, object]]
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[id] = future
+        self._transport.write(json.dumps({"id": id, **body}).encode() + b"\n")
+        try:
+            return await future
+        finally:
+            self._waiting.pop(id, None)
+
+    def hang_up(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            message = cast("Mapping[str, object]", json.loads(line))
+            match message:
+                case {"id": int(id)}:
+                    if (future := self._waiting.get(id)) and not future.done():
+                        future.set_result(message)
+                case {"spool": int(seq)}:
+                    self._on_spool(seq)
+                case _:
+                    _log.warning("a supervisor said what it should not: %.200r", line)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.gone.set()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(_line_down())
+
+
+def _line_down() -> Unavailable:
+    return Unavailable(
+        "SUPERVISOR_GONE",
+        "the supervisor hung up: its attempt ended, or it was killed",
+        advice="read the spool and exit.json of the attempt",
+    )

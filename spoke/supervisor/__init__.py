@@ -1,0 +1,1 @@
+"""One small process per attempt: it owns the agent and outlives the daemon."""

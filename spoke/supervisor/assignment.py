@@ -1,0 +1,90 @@
+"""What a supervisor is told to run, and what it says in the end: the JSON shapes, shared by both.
+
+Keys are camelCase because these are the lines on the pipe and in the files. Times are Unix
+milliseconds, durations milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class LadderTimes(TypedDict):
+    """When each rung of a stop comes, counted from the order."""
+
+    termMs: int
+    killMs: int
+    sweepMs: int
+
+
+class Assignment(TypedDict):
+    """One attempt. ``dir`` and ``cwd`` exist and, like ``socket``, are absolute.
+
+    ``env`` is the whole environment of the agent. ``greeting`` is the first line on its stdin;
+    with ``stdin`` closed the end of input follows it. ``starting`` is kept in the STARTING record.
+    """
+
+    session: str
+    attempt: int
+    dir: str
+    socket: str
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    stdin: Literal["open", "closed"]
+    starting: Mapping[str, object]
+    ladder: LadderTimes
+    spoolLimit: int
+    greeting: str | None
+
+
+Outcome = Literal["completed", "failed", "aborted", "blocked"]
+
+
+class EndedProcess(TypedDict):
+    pid: int
+    name: str
+    endedBy: str
+
+
+class Exit(TypedDict):
+    """The EXITED record and exit.json.
+
+    ``signal`` is what the agent died of; ``endedBy`` is the last signal the ladder sent it, or
+    ``itself``. ``processes`` (the first 64 of ``ended``) were signalled and are gone.
+    """
+
+    outcome: Outcome
+    exitCode: int | None
+    signal: str | None
+    endedBy: str
+    reason: str | None
+    stopAskedAt: int | None
+    endedAt: int
+    processes: list[EndedProcess]
+    ended: int
+    survivors: int
+    droppedBytes: int
+
+
+def encode(value: Mapping[str, object]) -> bytes:
+    """One line of ASCII JSON, without its newline."""
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def write_whole(path: str, text: bytes, *, durable: bool = False) -> None:
+    """Replace a file so that a reader sees the old or the new one, never a part."""
+    draft = f"{path}.new"
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, text)
+        if durable:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.replace(draft, path)  # noqa: PTH105 - pathlib costs 10 ms at start

@@ -1,0 +1,210 @@
+"""One attempt from its first record to its last: the only file that knows all the others."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, cast
+
+from spoke.spool import Kind, Writer
+from spoke.supervisor import agent, ladder, tree
+from spoke.supervisor.assignment import encode, write_whole
+from spoke.supervisor.door import Door
+from spoke.supervisor.ladder import Cause, Ladder, Times
+from spoke.supervisor.mailbox import Mailbox
+from spoke.supervisor.output import Stream
+from spoke.supervisor.reaper import Reaper
+from spoke.supervisor.verdict import Ending, Stop, never_started, verdict
+
+if TYPE_CHECKING:
+    from spoke.supervisor.assignment import Assignment, Exit, Outcome
+    from spoke.supervisor.door import Answer, Request
+
+_STOP_OUTCOMES = ("aborted", "blocked")
+
+
+class Attempt:
+    """Starts the agent when made. Raises ``SpawnFailed`` (and has recorded it), or ``OSError``."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._folder = assignment["dir"]
+        times = assignment["ladder"]
+        self._times = Times(times["termMs"], times["killMs"], times["sweepMs"])
+        self._ladder = self._acted = Ladder()
+        self._began: int | None = None  # clock ticks at the first sweep of this phase
+        self._sweep_at: int | None = None
+        self._stop: Stop | None = None
+
+        self._spool = Writer(f"{self._folder}/spool", assignment["spoolLimit"])
+        self._spool.append([(Kind.STARTING, encode(assignment["starting"]))])
+        self._introduce()
+        self._selector = selectors.DefaultSelector()
+        self._wake_on_deaths()
+        self._door = Door(assignment["socket"], self._selector, self._on_request)
+        self._agent = self._start_agent(assignment)
+        self._reaper = Reaper(self._agent.leader)
+        pipes = ((self._agent.stdout, Kind.STDOUT), (self._agent.stderr, Kind.STDERR))
+        self._streams = [Stream(self._selector, self._spool, *pipe) for pipe in pipes]
+        self._mailbox = Mailbox(self._selector, self._spool, self._agent.stdin)
+        if assignment["greeting"]:
+            self._mailbox.greet(assignment["greeting"], then_close=assignment["stdin"] == "closed")
+
+    @property
+    def leader(self) -> tree.Process:
+        return self._agent.leader
+
+    def run(self) -> None:
+        """Until nothing of the agent is left, and that is written down."""
+        self._settle()
+        while self._ladder.phase not in ladder.ENDS:
+            for key, mask in self._selector.select(self._pause()):
+                key.data(mask)
+            self._settle()
+            self._door.push(self._spool.seq)
+            self._door.flush()
+        self._finish()
+
+    def _introduce(self) -> None:
+        """supervisor.json: whom a later daemon looks for."""
+        me = tree.look(os.getpid())
+        start = me.start if me else 0
+        identity = {"pid": os.getpid(), "startTime": start, "bootId": tree.boot_id()}
+        write_whole(f"{self._folder}/supervisor.json", encode(identity))
+
+    def _wake_on_deaths(self) -> None:
+        """SIGCHLD comes through a pipe. Each orphan of the tree becomes our child, so that the
+        last death of a tree always rings here, whoever the parent was.
+        """
+        bell, ringer = os.pipe()
+        os.set_blocking(bell, False)
+        os.set_blocking(ringer, False)
+        signal.set_wakeup_fd(ringer, warn_on_full_buffer=False)
+
+        def on_ring(_mask: int) -> None:
+            os.read(bell, 4096)
+
+        self._selector.register(bell, selectors.EVENT_READ, on_ring)
+
+    def _start_agent(self, assignment: Assignment) -> agent.Agent:
+        try:
+            started = agent.start(assignment)
+        except agent.SpawnFailed as failed:
+            self._record(never_started(failed.reason, ended_at=_unix_ms()))
+            self._door.close()
+            raise
+        running = {"pid": started.leader.pid, "startTime": started.leader.start}
+        self._spool.append([(Kind.RUNNING, encode(running))])
+        return started
+
+    def _pause(self) -> float | None:
+        """Seconds until the next look at the tree; None while only an event can bring news."""
+        return None if self._sweep_at is None else max(0, self._sweep_at - _now_ms()) / 1000
+
+    def _settle(self) -> None:
+        """Look, climb, and act: once per turn."""
+        self._reaper.collect()
+        leader_lives = self._reaper.leader_status is None
+        if not leader_lives:
+            self._mailbox.close()
+        now, left = _now_ms(), not self._reaper.is_empty
+        self._ladder = ladder.seen(self._ladder, self._times, now, leader=leader_lives, left=left)
+        if self._ladder != self._acted:
+            self._acted = self._ladder
+            self._began = None
+            self._sweep_at = now
+        if self._sweep_at is not None and now >= self._sweep_at:
+            if rung := ladder.RUNGS.get(self._ladder.phase):
+                began = tree.ticks_now()
+                self._reaper.tell(rung, self._began)
+                self._began = self._began or began
+            self._sweep_at = ladder.sweep_at(self._ladder, self._times, now)
+
+    def _on_request(self, request: Request, answer: Answer) -> None:
+        match request:
+            case {"op": "message", "messageId": str(id), "text": str(text)}:
+                self._mailbox.post(id, text, lambda state: answer(_message_answer(state)))
+            case {"op": "stop", "outcome": str(outcome)} if outcome in _STOP_OUTCOMES:
+                self._on_stop(request, cast("Outcome", outcome))
+                answer({"ok": True, "phase": self._ladder.phase})
+            case {"op": "status"}:
+                answer({"ok": True, **self._status()})
+            case _:
+                answer({"ok": False, "reason": "BAD_REQUEST"})
+
+    def _on_stop(self, request: Request, outcome: Outcome) -> None:
+        """The first order decides outcome and reason; a later one can only be more urgent."""
+        self._reaper.collect()
+        is_urgent = request.get("now") is True
+        climbed = ladder.ordered(
+            self._ladder, Cause.STOP_NOW if is_urgent else Cause.STOP, _now_ms()
+        )
+        if self._stop is not None and climbed == self._ladder:
+            return
+        self._ladder = climbed
+        reason = request.get("reason")
+        if self._stop is None:
+            late = self._reaper.leader_status is not None
+            text = reason if isinstance(reason, str) else None
+            self._stop = Stop(outcome, text, _unix_ms(), late)
+        note = {"stop": outcome, "reason": reason, "now": is_urgent, "by": request.get("by")}
+        self._spool.append([(Kind.NOTED, encode(note))])
+
+    def _status(self) -> dict[str, object]:
+        return {
+            "pid": self.leader.pid,
+            "startTime": self.leader.start,
+            "alive": self._reaper.leader_status is None,
+            "phase": self._ladder.phase,
+            "spool": self._spool.seq,
+            "queued": self._mailbox.queued,
+        }
+
+    def _finish(self) -> None:
+        for stream in self._streams:
+            stream.drain()
+        self._mailbox.close()
+        reaper = self._reaper
+        survivors = reaper.survivors()
+        ending = Ending(
+            reaper.leader_status,
+            reaper.leader_ended_by,
+            self._stop,
+            reaper.told.values(),
+            survivors,
+        )
+        dropped = self._spool.dropped_bytes
+        self._record(verdict(ending, ended_at=_unix_ms(), dropped_bytes=dropped))
+        self._door.push(self._spool.seq)
+        self._door.close()
+
+    def _record(self, ending: Exit) -> None:
+        """Twice, so that one of them may fail: a full disk must not hide that the agent ended."""
+        text = encode(cast("dict[str, object]", ending))
+        for write in (self._write_exit, self._append_exit):
+            try:
+                write(text)
+            except OSError as error:
+                print(f"the exit record was not written: {error}", file=sys.stderr)  # noqa: T201 - this is supervisor.log
+
+    def _write_exit(self, text: bytes) -> None:
+        write_whole(f"{self._folder}/exit.json", text, durable=True)
+
+    def _append_exit(self, text: bytes) -> None:
+        self._spool.append([(Kind.EXITED, text)])
+
+
+def _message_answer(state: str) -> dict[str, object]:
+    if state == "full":
+        return {"ok": False, "reason": "QUEUE_FULL"}
+    return {"ok": True, "state": state}
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+def _unix_ms() -> int:
+    return time.time_ns() // 1_000_000

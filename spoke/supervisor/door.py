@@ -1,0 +1,195 @@
+"""The unix socket of a supervisor: JSON lines in, answers and the spool's last number out."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from contextlib import suppress
+from selectors import EVENT_READ, EVENT_WRITE
+from typing import TYPE_CHECKING, cast
+
+from spoke.supervisor.assignment import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from selectors import BaseSelector
+
+    Request = dict[str, object]
+    Answer = Callable[[Mapping[str, object]], None]
+
+_LINE_BYTES = 20 * 1024 * 1024
+_UNREAD_BYTES = 1024 * 1024
+_FAREWELL_S = 1.0
+
+
+class Door:
+    """Listens on ``path`` (mode 0600) and hands each request to ``on_request`` with its answer."""
+
+    def __init__(
+        self, path: str, selector: BaseSelector, on_request: Callable[[Request, Answer], None]
+    ) -> None:
+        self._path = path
+        self._selector = selector
+        self._on_request = on_request
+        self._visitors: set[Visitor] = set()
+        self._pushed = 0
+        self._listener = _listen(path)
+        selector.register(self._listener, EVENT_READ, self._on_visitor)
+
+    def push(self, seq: int) -> None:
+        """Tell everybody how far the spool goes; once per turn, and only when it grew."""
+        if seq == self._pushed:
+            return
+        self._pushed = seq
+        for visitor in list(self._visitors):
+            visitor.push(seq)
+
+    def flush(self) -> None:
+        for visitor in list(self._visitors):
+            visitor.flush()
+
+    def close(self) -> None:
+        """Say the last words, also to those who still wait at the door, then hang up."""
+        _unlink(self._path)
+        while self._admit():
+            pass
+        self._selector.unregister(self._listener)
+        self._listener.close()
+        for visitor in list(self._visitors):
+            visitor.part()
+
+    def _on_visitor(self, _mask: int) -> None:
+        self._admit()
+
+    def _admit(self) -> bool:
+        try:
+            connection, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return False
+        visitor = Visitor(connection, self._selector, self._on_request, self._visitors.discard)
+        self._visitors.add(visitor)
+        visitor.push(self._pushed)
+        return True
+
+
+class Visitor:
+    """One connection."""
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        selector: BaseSelector,
+        on_request: Callable[[Request, Answer], None],
+        on_gone: Callable[[Visitor], None],
+    ) -> None:
+        connection.setblocking(False)
+        self._connection = connection
+        self._selector = selector
+        self._on_request = on_request
+        self._on_gone = on_gone
+        self._inbox = bytearray()
+        self._outbox = bytearray()
+        self._unpushed: int | None = None
+        self._is_open = True
+        selector.register(connection, EVENT_READ, self._on_ready)
+
+    def push(self, seq: int) -> None:
+        """A slow reader gets the latest number once it has read the rest, not all of them."""
+        self._unpushed = seq
+
+    def flush(self) -> None:
+        """Send what the socket takes; a visitor who lets too much pile up is sent away."""
+        if self._is_open and not self._outbox and self._unpushed is not None:
+            self._outbox += encode({"spool": self._unpushed}) + b"\n"
+            self._unpushed = None
+        if not self._is_open or not self._outbox:
+            return
+        try:
+            del self._outbox[: self._connection.send(self._outbox)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._close()
+            return
+        if len(self._outbox) > _UNREAD_BYTES:
+            self._close()
+            return
+        events = EVENT_READ | EVENT_WRITE if self._outbox else EVENT_READ
+        self._selector.modify(self._connection, events, self._on_ready)
+
+    def part(self) -> None:
+        if self._is_open:
+            if self._unpushed is not None:
+                self._outbox += encode({"spool": self._unpushed}) + b"\n"
+            self._connection.settimeout(_FAREWELL_S)
+            try:
+                self._connection.sendall(self._outbox)
+            except OSError:
+                self._outbox.clear()  # gone already: there is nobody to tell
+        self._close()
+
+    def _on_ready(self, mask: int) -> None:
+        if mask & EVENT_READ and self._is_open:
+            self._take()
+        self.flush()
+
+    def _take(self) -> None:
+        try:
+            chunk = self._connection.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            chunk = b""
+        if not chunk or len(self._inbox) > _LINE_BYTES:
+            self._close()
+            return
+        *lines, rest = (self._inbox + chunk).split(b"\n")
+        self._inbox = rest
+        for line in lines:
+            self._handle(line)
+
+    def _handle(self, line: bytearray) -> None:
+        request = _decode(line)
+        if request is None:
+            self._outbox += b'{"ok":false,"reason":"BAD_REQUEST"}\n'
+            return
+        id = request.get("id")
+
+        def answer(body: Mapping[str, object]) -> None:
+            if self._is_open:
+                self._outbox += encode({"id": id, **body}) + b"\n"
+
+        self._on_request(request, answer)
+
+    def _close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._selector.unregister(self._connection)
+            self._connection.close()
+            self._on_gone(self)
+
+
+def _decode(line: bytes | bytearray) -> Request | None:
+    try:
+        value: object = json.loads(line)
+    except ValueError:
+        return None
+    return cast("Request", value) if isinstance(value, dict) else None
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108 - pathlib costs 10 ms at start
+
+
+def _listen(path: str) -> socket.socket:
+    _unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    before = os.umask(0o177)
+    try:
+        listener.bind(path)
+    finally:
+        os.umask(before)
+    listener.listen(16)
+    return listener

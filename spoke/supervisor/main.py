@@ -1,0 +1,97 @@
+"""Entry of a supervisor: waits for one assignment on stdin, then becomes that attempt's process.
+
+Started as ``python -I -S`` and ahead of need: until the assignment comes it is a warm spare that
+has everything loaded and dies with whoever holds the other end of its stdin.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from spoke.supervisor import tree
+from spoke.supervisor.agent import SPAWN_FAILED, SpawnFailed
+from spoke.supervisor.assignment import encode
+from spoke.supervisor.attempt import Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import FrameType
+
+    from spoke.supervisor.assignment import Assignment
+
+_SURVIVED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
+
+
+def main() -> None:
+    """Run one attempt; returns at once when stdin ends before an assignment came."""
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # what a careless parent left open
+    _take_signals()
+    tree.become_subreaper()
+    line = _read_line()
+    if not line:
+        return
+    assignment: Assignment = json.loads(line)
+    _detach(assignment["dir"])
+    try:
+        attempt = Attempt(assignment)
+    except SpawnFailed as failed:
+        _reply({"ok": False, "reason": failed.reason, "message": failed.message})
+        return
+    except OSError as error:
+        _reply({"ok": False, "reason": SPAWN_FAILED, "message": f"the supervisor: {error}"})
+        raise
+    _reply({"ok": True, "pid": attempt.leader.pid})
+    attempt.run()
+
+
+def _take_signals() -> None:
+    """Functions, not SIG_IGN: an exec resets them, so that the agent starts with the defaults.
+
+    What was blocked or ignored by whoever started us would be inherited by the agent as well.
+    """
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        is_ours = number in _SURVIVED or number == signal.SIGCHLD
+        signal.signal(number, _carry_on if is_ours else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _carry_on(_number: int, _frame: FrameType | None) -> None:
+    """Only a stop order, or KILL, ends a supervisor."""
+
+
+def _read_line() -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        chunk = os.read(0, 1 << 20)
+        if not chunk:
+            return b""
+        line += chunk
+    return line
+
+
+def _detach(folder: str) -> None:
+    """Hold nothing of the daemon's: no session, no folder, no stdin, no stderr."""
+    if os.getsid(0) != os.getpid():
+        os.setsid()
+    os.chdir("/")
+    log = os.open(f"{folder}/supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 2)
+    os.close(log)
+    _to_null(0)
+
+
+def _reply(answer: Mapping[str, object]) -> None:
+    """Tell the daemon; if it died meanwhile, the next one reads the spool."""
+    with suppress(BrokenPipeError):
+        os.write(1, encode(answer) + b"\n")
+    _to_null(1)
+
+
+def _to_null(number: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, number)
+    os.close(null)
