@@ -1,0 +1,61 @@
+"""Whether a local repository has changed since we last fetched from it, without starting git."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+#: For each file of the refs: path, inode, size, time of change in ns.
+Signature = tuple[tuple[str, int, int, int], ...]
+
+_POINTER_MAX: Final = 4096
+
+
+def signature(repo: Path) -> Signature | None:
+    """What changes whenever a ref of the repository changes; None if it cannot be known this way.
+
+    Takes some 20 µs for each directory of loose refs.
+    """
+    try:
+        return tuple(sorted(_marks(repo)))
+    except OSError:
+        return None
+
+
+def _marks(repo: Path) -> Iterator[tuple[str, int, int, int]]:
+    git_dir = _git_dir(repo)
+    common = _pointer(git_dir / "commondir", "") or git_dir
+    if (common / "reftable").exists():
+        raise FileNotFoundError("its refs are not files")
+    yield _mark(git_dir / "HEAD")
+    if (common / "packed-refs").exists():
+        yield _mark(common / "packed-refs")
+    folders = [common / "refs"]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                yield _mark(Path(entry.path))
+
+
+def _git_dir(repo: Path) -> Path:
+    inner = repo / ".git"
+    if inner.is_dir():
+        return inner
+    return _pointer(inner, "gitdir: ") or repo
+
+
+def _pointer(file: Path, word: str) -> Path | None:
+    """The directory a `.git` or `commondir` file names; None if there is no such file."""
+    if not file.is_file():
+        return None
+    with file.open() as text:
+        return file.parent / text.read(_POINTER_MAX).strip().removeprefix(word)
+
+
+def _mark(path: Path) -> tuple[str, int, int, int]:
+    found = path.stat()
+    return str(path), found.st_ino, found.st_size, found.st_mtime_ns

@@ -1,0 +1,300 @@
+"""Git worktrees of sessions: made whole or not at all, removed at once, no link followed."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import os
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from protocol.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
+from protocol.words import check_branch, check_id
+from spoke import branches, inspection, notes
+from spoke.bounds import Bounds
+from spoke.clones import Clone, Clones
+from spoke.flight import Turns, both, in_thread, until_done
+from spoke.inspection import Inspection
+from spoke.notes import Note
+from spoke.place import Place
+from spoke.pool import Pool, Pooled
+from spoke.trash import Trash
+
+_log = logging.getLogger(__name__)
+
+POOL_SIZE: Final = 2
+_FOLDER: Final = "worktrees"
+
+
+@dataclass(frozen=True, slots=True)
+class Worktree:
+    """A worktree that exists, on its branch, with the files of `base_commit` or later."""
+
+    path: Path
+    branch: str
+    base_commit: str
+    repo: str
+    pooled: bool
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """`existed`: there was something there. `branch_kept`: it holds what nothing else does."""
+
+    existed: bool
+    branch_kept: str | None
+
+
+@dataclass(slots=True)
+class _Making:
+    """What a rollback must know."""
+
+    note: Note
+    commit: str
+    pooled: Pooled | None = None
+
+
+class Worktrees:
+    """All worktrees below `root`, which is on one file system together with the clones.
+
+    Use it as an async context: entering rolls back what a daemon before us left half made.
+    """
+
+    def __init__(self, root: Path, clones: Clones, *, pool_size: int = POOL_SIZE) -> None:
+        self._root = root
+        self._clones = clones
+        self._trash = Trash(root / "trash")
+        self._cores = asyncio.Semaphore(os.cpu_count() or 1)
+        self._pool = Pool(root, self._trash, self._cores, pool_size)
+        self._turns = Turns()
+        self._claims: set[tuple[str, str]] = set()
+        self._bounds = Bounds(root / _FOLDER)
+
+    async def __aenter__(self) -> Self:
+        for name in self._clones.names():
+            clone = self._clones.at(name)
+            await in_thread(self._pool.forget, clone.path)
+            for note in notes.every(clone.path):
+                if not note.made:
+                    await self._undo(clone, note)
+        self._trash.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await until_done(self._close())
+
+    async def make(
+        self, session_id: str, repo: str, branch: str, base: str | None, *, existing: bool = False
+    ) -> Worktree:
+        """A worktree for this session on `branch`, new at `base` (None: the default branch).
+
+        `existing`: the branch is there already and is resumed. Asked again for what it has made,
+        it gives that. Raises `InvalidArgument` BAD_REF, BAD_REPO_URL, BAD_ID; `Conflict`
+        REF_CONFLICT, WORKTREE_EXISTS; `GitFailed`; `FailedPrecondition` NO_DISK. Whatever is
+        raised, cancellation included, nothing is left of it.
+        """
+        check_id(session_id)
+        check_branch(branch)
+        async with self._turns.alone(session_id):
+            clone = await self._clones.get(repo)
+            found = notes.read(clone.path, session_id)
+            if found is not None and found.made and self._place(clone, session_id).whole():
+                return self._again(clone, found, branch)
+            if found is not None:
+                await self._undo(clone, found)
+            await clone.fresh()
+            with _disk_faults():
+                return await self._make(clone, session_id, branch, base, existing)
+
+    async def remove(self, path: Path, *, delete_branch: bool = False) -> Removed:
+        """Takes the worktree away at once; its files are erased later, at idle priority.
+
+        `delete_branch` deletes the branch too, if its commits are reachable otherwise. Raises
+        `InvalidArgument` BAD_PATH for any path that is not a worktree's of ours.
+        """
+        name, session = self._bounds.parts(path)
+        async with self._turns.alone(session):
+            clone = self._clones.at(name)
+            note = notes.read(clone.path, session)
+            existed = await in_thread(self._throw, clone, name, session)
+            await in_thread(notes.forget, clone.path, session)
+            kept = None
+            if note is not None and delete_branch:
+                gone = await branches.delete_saved(clone, note.branch)
+                kept = None if gone else note.branch
+            return Removed(existed, kept)
+
+    async def inspect(self, path: Path) -> Inspection:
+        """What is in the worktree that is nowhere else. Raises `NotFound` NO_WORKTREE."""
+        clone, place, note = self._known(path)
+        return await inspection.inspect(clone, place, note)
+
+    async def save(self, session_id: str, path: Path, ref: str) -> str | None:
+        """Writes the state of the worktree, uncommitted and untracked files included, to `ref`.
+
+        The commit's id; None if there is nothing that the source does not have. Neither the files
+        nor the index are changed. `ref` is below refs/coord/.
+        """
+        clone, place, note = self._known(path)
+        if note.session != session_id:
+            raise NotFound("NO_WORKTREE", f"{path} is not a worktree of {session_id}")
+        return await inspection.save(clone, place, note, ref)
+
+    def leftovers(self) -> tuple[Worktree, ...]:
+        """The worktrees on disk, as noted when they were made."""
+        clones = [self._clones.at(name) for name in self._clones.names()]
+        known = [(clone, note) for clone in clones for note in notes.every(clone.path)]
+        return tuple(self._worktree(clone, note) for clone, note in known if note.made)
+
+    async def wait_ready(self, repo: str) -> None:
+        """Returns when the pool of this repository is not being filled."""
+        await self._pool.wait_full(await self._clones.get(repo))
+
+    async def wait_erased(self, seconds: float) -> bool:
+        """Whether, within `seconds`, everything that was removed so far is off the disk."""
+        return await asyncio.to_thread(self._trash.wait_empty, seconds)
+
+    async def _make(
+        self, clone: Clone, session: str, branch: str, base: str | None, existing: bool
+    ) -> Worktree:
+        if self._place(clone, session).occupied():
+            raise Conflict("WORKTREE_EXISTS", f"the place of {session}'s worktree is not empty")
+        with self._claimed(clone, branch):
+            note, commit = await self._plan(clone, session, branch, base, existing)
+            making = _Making(note, commit)
+            try:
+                await in_thread(notes.write, clone.path, note)
+                made = await both(self._branch(clone, note), self._files(clone, making))
+            except BaseException:
+                await until_done(self._undo(clone, note, making.pooled))
+                raise
+            finally:
+                self._pool.refill(clone, commit)
+        return self._worktree(clone, made)
+
+    async def _plan(
+        self, clone: Clone, session: str, branch: str, base: str | None, existing: bool
+    ) -> tuple[Note, str]:
+        """What is to be made, and the commit whose files are to be checked out."""
+        if not existing:
+            begin = await clone.resolve(base)
+            return Note(session, clone.url, branch, begin, existing=False), begin
+        tip = await branches.find(clone, branch)
+        if tip is None:
+            raise InvalidArgument(
+                "BAD_REF", f"there is no branch {branch} to resume", details={"field": "branch"}
+            )
+        await branches.check_free(clone, branch)
+        born = notes.birth(clone.path, branch)
+        begin = await clone.resolve(base) if base is not None else born[0] if born else tip
+        return Note(session, clone.url, branch, begin, existing=True), tip
+
+    async def _branch(self, clone: Clone, note: Note) -> None:
+        if not note.existing:
+            await branches.create(clone, note)
+
+    async def _files(self, clone: Clone, making: _Making) -> Note:
+        """The files at their place, on the branch, which may come to be at the same time."""
+        pooled = self._pool.take(clone, making.commit)
+        making.pooled = pooled or await self._pool.make(clone, making.commit)
+        if making.pooled.commit != making.commit:
+            async with self._cores:
+                await making.pooled.place.change(clone, making.pooled.commit, making.commit)
+        made = dataclasses.replace(making.note, made=True, pooled=pooled is not None)
+        await in_thread(self._settle, clone, making.pooled.place, made)
+        return made
+
+    def _settle(self, clone: Clone, pooled: Place, made: Note) -> None:
+        self._place(clone, made.session).adopt(pooled, made.branch)
+        notes.write(clone.path, made)
+
+    async def _undo(self, clone: Clone, note: Note, pooled: Pooled | None = None) -> None:
+        """Rolls back; each step may or may not have been taken.
+
+        What the disk will not let go of stays noted, for whoever asks for this session next.
+        """
+        places = [self._place(clone, note.session)]
+        if pooled is not None:
+            places.append(pooled.place)
+        gone = await in_thread(self._discard, places)
+        await branches.give_back(clone, note)
+        if gone:
+            await in_thread(notes.forget, clone.path, note.session)
+
+    def _discard(self, places: Sequence[Place]) -> bool:
+        try:
+            for place in places:
+                place.discard(self._trash)
+        except OSError as error:
+            _log.warning("a rollback is not complete: %s", error)
+            return False
+        return True
+
+    def _again(self, clone: Clone, note: Note, branch: str) -> Worktree:
+        if note.branch != branch:
+            has = f"{note.session} has a worktree on {note.branch} already"
+            raise Conflict("WORKTREE_EXISTS", has)
+        return self._worktree(clone, note)
+
+    def _worktree(self, clone: Clone, note: Note) -> Worktree:
+        path = self._place(clone, note.session).tree
+        return Worktree(path, note.branch, note.base, note.repo, note.pooled, note.session)
+
+    def _place(self, clone: Clone, session: str) -> Place:
+        return Place.of(self._root, clone.path, _FOLDER, session)
+
+    def _known(self, path: Path) -> tuple[Clone, Place, Note]:
+        name, session = self._bounds.parts(path)
+        clone = self._clones.at(name)
+        note = notes.read(clone.path, session)
+        place = self._place(clone, session)
+        if note is None or place.tree.is_symlink() or not place.tree.is_dir():
+            raise NotFound("NO_WORKTREE", f"there is no worktree at {path}")
+        return clone, place, note
+
+    def _throw(self, clone: Clone, name: str, session: str) -> bool:
+        place = self._place(clone, session)
+        try:
+            with self._bounds.folder(name) as mine:
+                existed = self._trash.throw(Path(session), folder=mine)
+        except FileNotFoundError:
+            existed = False
+        self._trash.throw(place.admin)
+        self._trash.throw(place.view)
+        return existed
+
+    @contextmanager
+    def _claimed(self, clone: Clone, branch: str) -> Generator[None]:
+        claim = (clone.name, branch)
+        if claim in self._claims:
+            raise branches.conflict(branch, "another session is taking it at this moment")
+        self._claims.add(claim)
+        try:
+            yield
+        finally:
+            self._claims.discard(claim)
+
+    async def _close(self) -> None:
+        await self._pool.close()
+        await asyncio.to_thread(self._trash.close)
+
+
+@contextmanager
+def _disk_faults() -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FailedPrecondition(
+            "NO_DISK", f"the worktree could not be written: {error.strerror or error}"
+        ) from error
