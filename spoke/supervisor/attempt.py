@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from spoke.spool import Kind, Writer
@@ -20,6 +20,8 @@ from spoke.supervisor.reaper import Reaper
 from spoke.supervisor.verdict import Ending, Stop, never_started, verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from spoke.supervisor.assignment import Assignment, Exit, Outcome
     from spoke.supervisor.door import Answer, Request
 
@@ -48,7 +50,7 @@ class Attempt:
         self._reaper = Reaper(self._agent.leader)
         pipes = ((self._agent.stdout, Kind.STDOUT), (self._agent.stderr, Kind.STDERR))
         self._streams = [Stream(self._selector, self._spool, *pipe) for pipe in pipes]
-        self._mailbox = Mailbox(self._selector, self._spool, self._agent.stdin)
+        self._mailbox = Mailbox(self._selector, self._note, self._agent.stdin)
         if assignment["greeting"]:
             self._mailbox.greet(assignment["greeting"], then_close=assignment["stdin"] == "closed")
 
@@ -150,7 +152,7 @@ class Attempt:
             text = reason if isinstance(reason, str) else None
             self._stop = Stop(outcome, text, _unix_ms(), late)
         note = {"stop": outcome, "reason": reason, "now": is_urgent, "by": request.get("by")}
-        self._spool.append([(Kind.NOTED, encode(note))])
+        self._note(Kind.NOTED, note)
 
     def _status(self) -> dict[str, object]:
         return {
@@ -181,19 +183,26 @@ class Attempt:
         self._door.close()
 
     def _record(self, ending: Exit) -> None:
-        """Twice, so that one of them may fail: a full disk must not hide that the agent ended."""
-        text = encode(cast("dict[str, object]", ending))
-        for write in (self._write_exit, self._append_exit):
-            try:
-                write(text)
-            except OSError as error:
-                print(f"the exit record was not written: {error}", file=sys.stderr)  # noqa: T201 - this is supervisor.log
+        """Twice, so that one of them may fail."""
+        body = cast("dict[str, object]", ending)
+        try:
+            write_whole(f"{self._folder}/exit.json", encode(body), durable=True)
+        except OSError as error:
+            _complain("exit.json", error)
+        self._note(Kind.EXITED, body)
 
-    def _write_exit(self, text: bytes) -> None:
-        write_whole(f"{self._folder}/exit.json", text, durable=True)
+    def _note(self, kind: Kind, body: Mapping[str, object]) -> None:
+        """A full disk must not end a supervisor: a stop has to work there too."""
+        try:
+            self._spool.append([(kind, encode(body))])
+        except OSError as error:
+            _complain(kind.name, error)
 
-    def _append_exit(self, text: bytes) -> None:
-        self._spool.append([(Kind.EXITED, text)])
+
+def _complain(what: str, error: OSError) -> None:
+    """Into supervisor.log, if that can still be written."""
+    with suppress(OSError):
+        os.write(2, f"{what} was not written: {error}\n".encode())
 
 
 def _message_answer(state: str) -> dict[str, object]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _LINE_BYTES = 20 * 1024 * 1024
 _UNREAD_BYTES = 1024 * 1024
 _FAREWELL_S = 1.0
+_VISITORS = 64
 
 
 class Door:
@@ -32,7 +33,7 @@ class Door:
         self._path = path
         self._selector = selector
         self._on_request = on_request
-        self._visitors: set[Visitor] = set()
+        self._visitors: dict[Visitor, None] = {}  # in the order in which they came
         self._pushed = 0
         self._listener = _listen(path)
         selector.register(self._listener, EVENT_READ, self._on_visitor)
@@ -67,10 +68,15 @@ class Door:
             connection, _ = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return False
-        visitor = Visitor(connection, self._selector, self._on_request, self._visitors.discard)
-        self._visitors.add(visitor)
+        while len(self._visitors) >= _VISITORS:  # a newcomer, the next daemon, always gets in
+            next(iter(self._visitors)).part()
+        visitor = Visitor(connection, self._selector, self._on_request, self._forget)
+        self._visitors[visitor] = None
         visitor.push(self._pushed)
         return True
+
+    def _forget(self, visitor: Visitor) -> None:
+        self._visitors.pop(visitor, None)
 
 
 class Visitor:
@@ -173,7 +179,7 @@ class Visitor:
 def _decode(line: bytes | bytearray) -> Request | None:
     try:
         value: object = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return cast("Request", value) if isinstance(value, dict) else None
 

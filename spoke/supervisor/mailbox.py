@@ -8,13 +8,12 @@ from selectors import EVENT_WRITE
 from typing import TYPE_CHECKING, NamedTuple
 
 from spoke.spool import Kind
-from spoke.supervisor.assignment import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from selectors import BaseSelector
 
-    from spoke.spool import Writer
+    Note = Callable[[Kind, Mapping[str, object]], None]
 
 QUEUE_BYTES = 16 * 1024 * 1024
 
@@ -30,9 +29,9 @@ class Letter(NamedTuple):
 class Mailbox:
     """One agent's stdin. A message is delivered once all of it and a newline are in the pipe."""
 
-    def __init__(self, selector: BaseSelector, spool: Writer, stdin: int | None) -> None:
+    def __init__(self, selector: BaseSelector, note: Note, stdin: int | None) -> None:
         self._selector = selector
-        self._spool = spool
+        self._note = note
         self._stdin = stdin
         self._queue: deque[Letter] = deque()
         self._written = 0  # bytes of the first letter that are in the pipe already
@@ -105,13 +104,13 @@ class Mailbox:
             return
         if letter.id is not None:
             self._delivered.add(letter.id)
-            self._spool.append([(Kind.DELIVERED, encode({"messageId": letter.id}))])
+            self._note(Kind.DELIVERED, {"messageId": letter.id})
         letter.answer("delivered")
 
     def _refuse(self, letter: Letter) -> None:
         if letter.id is not None and letter.id not in self._refused:
             self._refused.add(letter.id)
-            self._spool.append([(Kind.UNDELIVERED, encode({"messageId": letter.id}))])
+            self._note(Kind.UNDELIVERED, {"messageId": letter.id})
         letter.answer("closed")
 
     def _watch(self, *, on: bool) -> None:

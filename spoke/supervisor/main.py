@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 
     from spoke.supervisor.assignment import Assignment
 
-_SURVIVED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
+_SURVIVED = frozenset(
+    {
+        signal.SIGTERM,
+        signal.SIGINT,
+        signal.SIGHUP,
+        signal.SIGQUIT,
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+        signal.SIGCHLD,  # not harmful, but only a signal with a handler wakes the selector
+    }
+)
 
 
 def main() -> None:
@@ -54,8 +64,7 @@ def _take_signals() -> None:
     What was blocked or ignored by whoever started us would be inherited by the agent as well.
     """
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        is_ours = number in _SURVIVED or number == signal.SIGCHLD
-        signal.signal(number, _carry_on if is_ours else signal.SIG_DFL)
+        signal.signal(number, _carry_on if number in _SURVIVED else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _TICKS = os.sysconf("SC_CLK_TCK")
+_HAS_CHILDREN = os.access("/proc/thread-self/children", os.R_OK)
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -54,6 +55,8 @@ def look(pid: int) -> Process | None:
 
 def descendants(root: int) -> list[Process]:
     """Everything alive below ``root``, parents first. Processes born meanwhile may be missing."""
+    if not _HAS_CHILDREN:
+        return _below(root, everyone())
     found: list[Process] = []
     queue = list(_children(root))
     for pid in queue:  # grows while it is read
@@ -73,7 +76,7 @@ def everyone() -> list[Process]:
 
 
 def send(process: Process, number: signal.Signals) -> bool:
-    """Signal exactly this process; False when it is gone already."""
+    """Signal exactly this process; False when it is gone already, or not ours to signal."""
     try:
         handle = os.pidfd_open(process.pid)
     except ProcessLookupError:
@@ -83,7 +86,7 @@ def send(process: Process, number: signal.Signals) -> bool:
         if present is None or present.start != process.start:
             return False
         signal.pidfd_send_signal(handle, number)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # sudo: it stays, and is told as a survivor
         return False
     finally:
         os.close(handle)
@@ -125,6 +128,17 @@ def read_proc(path: str) -> bytes:
     finally:
         os.close(fd)
     return b"".join(parts)
+
+
+def _below(root: int, processes: list[Process]) -> list[Process]:
+    """The same from the parents' numbers: slower, for kernels built without the children files."""
+    children: dict[int, list[Process]] = {}
+    for process in processes:
+        children.setdefault(process.parent, []).append(process)
+    found = list(children.get(root, []))
+    for process in found:  # grows while it is read
+        found += children.get(process.pid, [])
+    return found
 
 
 def _children(pid: int) -> Iterator[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 from protocol.errors import FailedPrecondition, Unavailable
 from spoke.process import Assignment, Exit, LadderTimes, Started, Supervisor, Supervisors
 from spoke.spool import LIMIT_BYTES, RESERVE_BYTES, Kind, Reader, Record
+from spoke.supervisor import tree
 from spoke.supervisor.tree import boot_id, look
 from spoke.sweep import is_alive, kill_marked
 
@@ -294,7 +296,7 @@ async def test_a_stop_asked_twice_changes_nothing_and_now_makes_it_urgent(case: 
 async def test_what_a_natural_end_leaves_behind_is_ended_and_counted(case: Case) -> None:
     await case.bash(
         "setsid bash -c 'exec -a $MARK sleep 900' & "
-        "until grep -qs mark- /proc/$!/cmdline; do :; done; exit 0"
+        "until grep -qs $MARK /proc/$!/cmdline; do :; done; exit 0"
     )
     ending = await case.wait_exit()
     assert marked(case.mark) == []
@@ -448,6 +450,32 @@ async def test_a_supervisor_survives_polite_signals(case: Case) -> None:
     await case.wait_exit()
 
 
+async def test_a_stop_works_on_a_full_disk(case: Case) -> None:
+    line = await case.bash("setsid bash -c 'exec -a $MARK sleep 900' & while :; do echo x; done")
+    await until(lambda: marked(case.mark))
+    assert case.started is not None
+    resource.prlimit(case.started.supervisor_pid, resource.RLIMIT_FSIZE, (0, 0))
+    before = len(case.records())
+    await until(lambda: case.pushed > 0)
+    await stop(line)
+    await line.wait_gone()
+    assert marked(case.mark) == []
+    assert not look_alive(case.started.pid)
+    assert case.records()[:before]
+    assert Kind.EXITED not in case.kinds()
+
+
+async def test_a_crowd_at_the_door_keeps_nobody_out(case: Case) -> None:
+    await case.bash("read -r _")
+    crowd = [await asyncio.open_unix_connection(str(case.folder / "s")) for _ in range(80)]
+    line = await case.connect()
+    assert (await line.status())["alive"] is True
+    for _, writer in crowd:
+        writer.close()
+    await stop(line)
+    await case.wait_exit()
+
+
 async def test_nonsense_at_the_door_is_answered_and_harms_nobody(case: Case) -> None:
     line = await case.bash("read -r _")
     reader, writer = await asyncio.open_unix_connection(str(case.folder / "s"))
@@ -456,6 +484,7 @@ async def test_nonsense_at_the_door_is_answered_and_harms_nobody(case: Case) -> 
     for request, answer in (
         (b"not json", refused),
         (b"[1]", refused),
+        (b"[" * 100_000, refused),
         (b"\xff\xfe", refused),
         (b'{"id":7,"op":"stop","outcome":"completed"}', {"id": 7, **refused}),
         (b'{"id":8,"op":"message","messageId":1,"text":"x"}', {"id": 8, **refused}),
@@ -563,6 +592,17 @@ async def test_the_leader_dies_with_its_supervisor_and_the_sweep_finds_the_rest(
     assert marked(case.mark)
     swept = await kill_marked(case.session, 1)
     assert (len(swept.ended) >= 2, swept.survivors, marked(case.mark)) == (True, (), [])
+
+
+async def test_the_slow_walk_finds_what_the_quick_one_finds(case: Case) -> None:
+    line = await case.bash("(exec -a $MARK sleep 900) & bash -c 'sleep 900; true' & echo up; wait")
+    assert case.started is not None
+    root = case.started.supervisor_pid
+    await until(lambda: len(tree.descendants(root)) == 4)
+    quick = {process.identity for process in tree.descendants(root)}
+    assert {process.identity for process in tree._below(root, tree.everyone())} == quick
+    await stop(line)
+    await case.wait_exit()
 
 
 def test_a_supervisor_loads_nothing_but_the_standard_library() -> None:
