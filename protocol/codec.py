@@ -1,11 +1,15 @@
 """JSON as we accept it: one value, no duplicate keys, bounded depth and number of keys.
 
 RFC 8259 leaves duplicate keys open ("behaviour is unpredictable"); most parsers keep the last,
-which lets two readers see two different frames. Here they are refused.
+which lets two readers see two different frames. Here they are refused. So are NaN, Infinity and
+halves of surrogate pairs, which some writers say and JSON has no words for. (1e400 is JSON; it is
+read as infinity, which no integer field takes, and written as null.)
 """
 
 from __future__ import annotations
 
+import math
+import re
 from typing import cast
 
 import jiter
@@ -19,27 +23,61 @@ Object = dict[str, JsonValue]
 
 
 def decode(text: str) -> JsonValue:
-    """One JSON value. Raises BadFrame (BAD_FRAME, TOO_DEEP or TOO_MANY_KEYS)."""
+    """One JSON value. Raises BadFrame (BAD_FRAME, BAD_VALUE, TOO_DEEP or TOO_MANY_KEYS)."""
+    value = parse(text)
+    if text.count("{") + text.count("[") > MAX_DEPTH or text.count(":") > MAX_KEYS_PER_OBJECT:
+        _measure(value)
+    if "NaN" in text or "Infinity" in text:
+        _refuse_infinite(value, "")
+    return value
+
+
+def parse(text: str) -> JsonValue:
+    """One JSON value, its size and numbers unchecked. Raises BadFrame."""
     try:
-        value = cast("JsonValue", jiter.from_json(text.encode(), catch_duplicate_keys=True))
+        return cast("JsonValue", jiter.from_json(text.encode(), catch_duplicate_keys=True))
     except UnicodeEncodeError as error:
         raise BadFrame("BAD_FRAME", f"not UTF-8 at character {error.start}") from None
     except ValueError as error:
         raise _refused(str(error)) from None
-    if text.count("{") + text.count("[") > MAX_DEPTH or text.count(":") > MAX_KEYS_PER_OBJECT:
-        _measure(value)
-    return value
 
 
 def encode(value: object) -> bytes:
-    """The shortest JSON of plain values and pydantic models (by their wire names)."""
-    return to_json(value, by_alias=True)
+    """The shortest JSON of plain values and pydantic models (by their wire names).
+
+    NaN and the infinities become null: JSON has no words for them. Raises ValueError for what is
+    not JSON at all.
+    """
+    return to_json(value, by_alias=True, inf_nan_mode="null")
 
 
 def _refused(why: str) -> BadFrame:
     if why.startswith("recursion limit"):
         return BadFrame("TOO_DEEP", f"nested deeper than {MAX_DEPTH}")
+    if why.startswith("number out of range"):
+        return BadFrame("BAD_VALUE", why, details=_offset(why))
+    if "hex escape" in why:
+        return BadFrame("BAD_VALUE", f"half a surrogate pair: {why}", details=_offset(why))
     return BadFrame("BAD_FRAME", f"not a JSON frame: {why[:200]}")
+
+
+def _offset(why: str) -> Object:
+    found = re.search(r"column ([0-9]+)$", why)
+    return {"offset": int(found[1])} if found else {}
+
+
+def _refuse_infinite(value: JsonValue, path: str) -> None:
+    match value:
+        case dict():
+            for key, item in value.items():
+                _refuse_infinite(item, f"{path}.{key}" if path else key)
+        case list():
+            for index, item in enumerate(value):
+                _refuse_infinite(item, f"{path}[{index}]")
+        case float() if not math.isfinite(value):
+            raise BadFrame("BAD_VALUE", f"{path} is not a number", details={"field": path})
+        case _:
+            return
 
 
 def _measure(value: JsonValue) -> None:

@@ -12,8 +12,15 @@ from typing import Final, NewType, assert_never
 
 from pydantic import JsonValue
 
-from protocol.codec import Object, decode, encode
-from protocol.errors import BY_CODE, CallError, Internal, InvalidArgument, InvalidRequest
+from protocol.codec import Object, decode, encode, parse
+from protocol.errors import (
+    BY_CODE,
+    CallError,
+    Internal,
+    InvalidArgument,
+    InvalidRequest,
+    Unimplemented,
+)
 from protocol.limits import MAX_ID_CHARS, MAX_INTEGER, MAX_METHOD_CHARS
 
 CallId = NewType("CallId", str)
@@ -104,7 +111,7 @@ Frame = Call | Reply | Fault | Abort | Item | Credit | Goaway | Notice
 
 
 def read(text: str) -> Frame:
-    """The frame in ``text``. Raises BadFrame, InvalidRequest or InvalidArgument."""
+    """The frame in ``text``. Raises BadFrame, InvalidRequest, InvalidArgument or Unimplemented."""
     value = decode(text)
     if not isinstance(value, dict):
         raise InvalidRequest("BAD_FRAME", "a frame is a JSON object")
@@ -118,7 +125,7 @@ def read(text: str) -> Frame:
 def id_of(text: str) -> CallId | None:
     """The id in a frame that could not be read as a whole, if it has a usable one."""
     try:
-        value = decode(text)
+        value = parse(text)
         return _id(value) if isinstance(value, dict) and "id" in value else None
     except CallError:
         return None
@@ -145,6 +152,16 @@ def write(frame: Frame) -> bytes:
             return _notice(op, params)
         case _:
             assert_never(frame)
+
+
+def unknown_method(op: str) -> Unimplemented:
+    """What a call of an operation that is not there is answered with."""
+    shown = op[:64].encode("unicode_escape").decode()
+    return Unimplemented(
+        "UNKNOWN_METHOD",
+        f"no operation {shown!r} here",
+        advice="rpc.discover lists the operations",
+    )
 
 
 def error_body(error: CallError) -> dict[str, object]:
@@ -198,10 +215,10 @@ def _notice(method: str, params: Mapping[str, object]) -> bytes:
 
 def _asked(value: Object) -> Frame:
     method, params = value["method"], value.get("params", {})
-    if not isinstance(method, str) or not method or len(method) > MAX_METHOD_CHARS:
-        raise InvalidRequest(
-            "BAD_METHOD", f"method is a word of 1 to {MAX_METHOD_CHARS} characters"
-        )
+    if not isinstance(method, str) or not method:
+        raise InvalidRequest("BAD_VALUE", "method is a word", details={"field": "method"})
+    if len(method) > MAX_METHOD_CHARS:
+        raise unknown_method(method)
     if not isinstance(params, dict):
         raise InvalidArgument("BAD_VALUE", "params is an object", details={"field": "params"})
     if "id" in value:

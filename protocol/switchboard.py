@@ -129,6 +129,9 @@ class Switchboard:
     def in_flight(self) -> frozenset[CallId]:
         return frozenset(self._calls)
 
+    def holds(self, id: CallId) -> bool:
+        return id in self._calls
+
     # Facts from the wire.
 
     def receive(self, link: LinkId, frame: Frame) -> list[Effect]:
@@ -160,6 +163,8 @@ class Switchboard:
                 entry.placed_by = None
                 if not entry.call.detach:
                     effects += self._abort(entry, _cancelled("the caller's link is gone"))
+                elif entry.runs_on is None and entry.granted is not None:
+                    effects.append(Resume(entry.call.id))  # nobody is left to grant more
             if entry.runs_on == link and entry.call.id in self._calls:
                 gone = LinkLost("LINK_LOST", "the link went before the answer came")
                 effects += self._conclude(entry, Fault(entry.call.id, gone))
@@ -186,10 +191,11 @@ class Switchboard:
         return [Send(entry.placed_by, Item(id, entry.items, value))]
 
     def may_emit(self, id: CallId) -> bool:
-        """Whether the caller takes one more item now. True for a call that is over, where it is
-        dropped."""
+        """Whether the caller takes one more item now. True when nobody is left to take it."""
         entry = self._calls.get(id)
-        return entry is None or entry.granted is None or entry.items < entry.granted
+        if entry is None or entry.placed_by is None or entry.granted is None:
+            return True
+        return entry.items < entry.granted
 
     def grant(self, id: CallId, n: int) -> list[Effect]:
         """The reader in this process takes ``n`` more items of a stream that it placed."""

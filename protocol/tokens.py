@@ -17,6 +17,7 @@ from typing import Final
 from protocol.errors import InvalidArgument
 
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PIN: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _TEXT: Final = re.compile(r"(ck[jsul])_([0-9A-Za-z]{43})([0-9A-Za-z]{6})", re.ASCII)
 
 
@@ -66,13 +67,15 @@ def read_join(text: str) -> Join:
     parts = (part.partition("=") for part in fragment.split("&"))
     fields = {name: value for name, _, value in parts}
     token = fields.get("t", "")
-    if not text.strip().startswith("coord-join:v1:") or kind_of(token) is not Kind.JOIN:
+    pin = fields.get("sha256")
+    whole = text.strip().startswith("coord-join:v1:") and head and kind_of(token) is Kind.JOIN
+    if not whole or (pin is not None and not _PIN.fullmatch(pin)):
         raise InvalidArgument(
             "BAD_JOIN_STRING",
             "this is not a whole join string",
             advice="copy the whole line that `coordctl spoke invite` printed",
         )
-    return Join(head, token, fields.get("sha256"))
+    return Join(head, token, pin)
 
 
 def _base62(number: int, width: int) -> str:

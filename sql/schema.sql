@@ -414,7 +414,7 @@ END $$;
 -- verdict: ok | stale_epoch (reconnect, touch nothing) | superseded (stop that run).
 CREATE FUNCTION append_records(sp text, ep bigint, s text, a int, first bigint,
                                ats timestamptz[], kinds text[], bodies text[])
-RETURNS TABLE (verdict text, stored bigint, first_seq bigint, last_seq bigint, moved boolean)
+RETURNS TABLE (verdict text, stored bigint, first_seq bigint, skipped int, moved boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
     z sessions;
@@ -443,12 +443,12 @@ BEGIN
         RETURN NEXT; RETURN;
     END IF;
     first_seq := z.last_seq + 1;
+    skipped := skip;
     INSERT INTO session_events (birth_day, session_id, seq, attempt, record, at, kind, body)
     SELECT z.birth_day, s, z.last_seq + o - skip, a, first + o - 1, ats[o], kinds[o], bodies[o]::jsonb
       FROM generate_series(skip + 1, n) o;
-    last_seq := z.last_seq + n - skip;
     stored := first + n - 1;
-    UPDATE sessions x SET last_seq = append_records.last_seq WHERE x.session_id = s;
+    UPDATE sessions x SET last_seq = z.last_seq + n - skip WHERE x.session_id = s;
     UPDATE mappings x SET stored = append_records.stored WHERE x.session_id = s AND x.attempt = a;
     IF kinds && ARRAY['starting', 'running', 'exited', 'delivered', 'undelivered'] THEN
         FOR i IN skip + 1 .. n LOOP
@@ -457,7 +457,6 @@ BEGIN
                 moved := true;
             END IF;
         END LOOP;
-        SELECT x.last_seq INTO last_seq FROM sessions x WHERE x.session_id = s;
     END IF;
     RETURN NEXT;
 END $$;

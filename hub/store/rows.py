@@ -146,7 +146,7 @@ class AppendRow:
     verdict: str
     stored: int
     first_seq: int | None
-    last_seq: int | None
+    skipped: int | None
     moved: bool
 
 
@@ -307,8 +307,7 @@ class QueuedRow:
     session_id: str
     wanted_spoke: str | None
     requires: Json
-    repo: str
-    parent_id: str | None
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,12 @@ class Stored:
     created: bool  #: False: the key was known, and said the same
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    depth: int  #: levels below it
+    children: int  #: live ones at a time
+
+
 class Spawner:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
@@ -83,6 +89,11 @@ class Spawner:
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+    async def grant_of(self, session_id: str) -> Grant:
+        """What a session may spawn. Nothing, when it is not there."""
+        row = await queries.lock_parent.one(self._postgres.pool, session_id)
+        return Grant(0, 0) if row is None else Grant(row.grant_depth, row.grant_children)
 
     async def _spawn_all(self, news: list[NewSession]) -> list[Stored | BaseException]:
         return await self._insert(self._postgres.pool, news)

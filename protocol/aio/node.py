@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, assert_never, cast
 
 from pydantic import JsonValue
@@ -21,7 +20,6 @@ from protocol.errors import (
     Internal,
     LinkLost,
     ProtocolViolation,
-    Unimplemented,
 )
 from protocol.frames import (
     Call,
@@ -35,6 +33,7 @@ from protocol.frames import (
     Reply,
     id_of,
     read,
+    unknown_method,
 )
 from protocol.ids import call_ids
 from protocol.limits import CLOSE_BAD_DATA, STALLED_SECONDS
@@ -56,7 +55,8 @@ logger = logging.getLogger(__name__)
 
 STREAM_CREDIT = 64  # items in flight; a window of 64 keeps 88 % of unlimited throughput
 ABORT_PATIENCE = 60.0  # seconds a caller who gave up still waits for the confirmed answer
-FAIRNESS = 64  # frames of one link handled before the others get their turn
+FAIRNESS = 64  # frames of one link handled before the others get their turn,
+FRAME_WEIGHT = 16_384  # where so many characters count as one more
 
 Handler = Callable[["Context"], Awaitable[object]]
 Listener = Callable[[LinkId, Notice | Goaway], None]
@@ -87,7 +87,7 @@ class _Running:
     deadline: float | None = None  # loop time
     timer: asyncio.TimerHandle | None = None
     why: CallError | None = None
-    room: asyncio.Event | None = None
+    room: asyncio.Event = field(default_factory=asyncio.Event)  # set when more is granted
 
 
 class Node:
@@ -126,6 +126,7 @@ class Node:
             for task in (writer, watch):
                 task.cancel()
             del self._links[id]
+            link.end()
             self._carry_out(self._board.lose(id))
             await asyncio.wait([writer, watch])
 
@@ -136,9 +137,12 @@ class Node:
         return self._board.in_flight()
 
     def say(self, link: LinkId, frame: Notice | Goaway) -> None:
-        """Say something that is not answered. Nothing happens when the link is gone."""
-        if link in self._links:
-            self._links[link].put(frame)
+        """Say something that is not answered. Nothing happens when the link is gone.
+
+        Raises CallError when it cannot be written.
+        """
+        if link in self._links and (refused := self._links[link].put(frame)) is not None:
+            raise refused
 
     # Calls that this process places.
 
@@ -190,8 +194,9 @@ class Node:
         finally:
             del self._readers[call.id]
             ending.cancel()
-            with contextlib.suppress(CallError, asyncio.CancelledError):
-                await ending
+            await asyncio.wait([ending])  # a second cancel shall end this wait, and be felt
+            if ending.done() and not ending.cancelled():
+                ending.exception()
 
     def abort(self, id: CallId, why: CallError) -> None:
         """Abort a call and all below it, whoever placed it."""
@@ -199,12 +204,12 @@ class Node:
 
     async def emit(self, id: CallId, link: LinkId, value: object) -> None:
         """Send one item of a stream that a handler here runs; waits while it is not taken."""
-        while not self._board.may_emit(id):
-            running = self._running[id]
-            running.room = asyncio.Event()
-            await running.room.wait()
         if link in self._links:
             await self._links[link].wait_below_high_water()
+        while not self._board.may_emit(id):  # nothing is awaited between this and the emit
+            room = self._running[id].room
+            room.clear()
+            await room.wait()
         self._carry_out(self._board.emit(id, value))
 
     def _new_call(
@@ -219,7 +224,9 @@ class Node:
         if parent is not None and parent in self._running:
             timeout = self._remaining(parent, timeout)
         milliseconds = None if timeout is None else max(1, round(timeout * 1_000))
-        return Call(next(self._ids), op, params or {}, milliseconds, detach, credit)
+        # A far side that guessed our next id may have used it: it shall not get in our way.
+        id = next(id for id in self._ids if not self._board.holds(id))
+        return Call(id, op, params or {}, milliseconds, detach, credit)
 
     def _remaining(self, parent: CallId, timeout: float | None) -> float | None:
         deadline = self._running[parent].deadline
@@ -248,7 +255,7 @@ class Node:
     # Reading, and carrying out.
 
     async def _read(self, id: LinkId, link: Link, wire: Wire) -> None:
-        handled = 0
+        turn = 0
         async for message in wire.messages():
             if isinstance(message, bytes):
                 raise ProtocolViolation(CLOSE_BAD_DATA, "frames are text")
@@ -256,16 +263,33 @@ class Node:
                 frame = read(message)
             except CallError as error:
                 link.junk()
-                link.put(Fault(id_of(message), error))
-                continue
-            if isinstance(frame, Call):
-                frame = self._declared(frame)
-            elif not isinstance(frame, Reply | Item):
-                link.junk()
-            self._carry_out(self._board.receive(id, frame))
-            handled += 1
-            if handled % FAIRNESS == 0:
+                self._refuse(id, link, message, error)
+            else:
+                self._take(id, link, frame)
+            turn += 1 + len(message) // FRAME_WEIGHT
+            if turn >= FAIRNESS:
+                turn = 0
                 await asyncio.sleep(0)
+
+    def _take(self, id: LinkId, link: Link, frame: Frame) -> None:
+        if isinstance(frame, Call):
+            link.check_taken()
+            link.earn()
+            frame = self._declared(frame)
+        elif not isinstance(frame, Reply | Item):
+            link.junk()
+        self._carry_out(self._board.receive(id, frame))
+
+    def _refuse(self, id: LinkId, link: Link, message: str, error: CallError) -> None:
+        """A frame could not be read. If it was the answer to a call of ours, that call fails."""
+        named = id_of(message)
+        if named in self._answers:
+            unread = Internal("UNREADABLE", f"the answer could not be read: {error}")
+            self._carry_out(self._board.receive(id, Fault(named, unread)))
+        elif named is not None and self._board.holds(named):
+            link.put(Fault(None, error))  # under its id it would answer the call in flight
+        else:
+            link.put(Fault(named, error))
 
     def _declared(self, call: Call) -> Call:
         """The call, with what losing its caller means filled in from the operation."""
@@ -297,8 +321,8 @@ class Node:
                 if id in self._readers:
                     self._readers[id](value)
             case Resume(id):
-                if id in self._running and (room := self._running[id].room) is not None:
-                    room.set()
+                if id in self._running:
+                    self._running[id].room.set()
             case Hear(link, frame):
                 if self._listener is not None:
                     self._listener(link, frame)
@@ -309,12 +333,20 @@ class Node:
                 assert_never(effect)
 
     def _put(self, to: LinkId, frame: Frame) -> None:
-        if to in self._links:
-            self._links[to].put(frame)
+        if to not in self._links:
+            return
+        refused = self._links[to].put(frame)
+        if isinstance(frame, Item):
+            self._links[to].earn()
+        if refused is not None and isinstance(frame, Call):
+            self._carry_out(self._board.receive(to, Fault(frame.id, refused)))
+        elif refused is not None and isinstance(frame, Item):
+            self.abort(frame.id, refused)
 
     def _start(self, context: Context) -> None:
         call = context.call
-        task = asyncio.create_task(self._handle(context), name=f"{call.op} {call.id}")
+        handler = self._handlers.get(call.op, _unknown)
+        task = asyncio.create_task(_handle(handler, context), name=f"{call.op} {call.id}")
         running = self._running[call.id] = _Running(task)
         if call.timeout_ms is not None:
             loop = asyncio.get_running_loop()
@@ -333,22 +365,19 @@ class Node:
         running.why = why
         running.task.cancel(why.message)
 
-    async def _handle(self, context: Context) -> object:
-        handler = self._handlers.get(context.call.op)
-        if handler is None:
-            op = context.call.op[:64].encode("unicode_escape").decode()
-            raise Unimplemented(
-                "UNKNOWN_METHOD",
-                f"no operation {op!r} here",
-                advice="rpc.discover lists the operations",
-            )
-        return await handler(context)
-
     def _finished(self, call: Call, task: asyncio.Task[object]) -> None:
         running = self._running.pop(call.id)
         if running.timer is not None:
             running.timer.cancel()
         self._carry_out(self._board.settle(_outcome_of(call, task, running.why)))
+
+
+async def _handle(handler: Handler, context: Context) -> object:
+    return await handler(context)
+
+
+async def _unknown(context: Context) -> object:
+    raise unknown_method(context.call.op)
 
 
 class _End:

@@ -81,7 +81,7 @@ class OrdersTaken(Shape):
     refused: list[Refusal] = []
 
 
-class Record(Shape):
+class Record(Params):
     """One record of the spool. ``at`` is the spoke's clock, ms since 1970."""
 
     at: Count

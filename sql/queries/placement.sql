@@ -1,6 +1,6 @@
 -- name: queued_sessions
 -- Who waits for a spoke, first come first placed within a priority.
-SELECT s.session_id, s.wanted_spoke, s.requires, s.repo, s.parent_id FROM sessions s
+SELECT s.session_id, s.wanted_spoke, s.requires, s.attempt FROM sessions s
  WHERE s.state = 'queued' AND s.desired = 'run' AND s.not_before <= now()
  ORDER BY s.priority DESC, s.created_at, s.session_id LIMIT $1;
 

@@ -1,0 +1,63 @@
+"""Waking whoever waits for a change: bells inside this process.
+
+A bell says that something may have changed, never what: the listener looks for itself, and looks
+anyway once a second, because another hub may have made the change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+
+POLL_SECONDS = 1.0
+QUEUE = "queue"  #: a session waits for a spoke, or a spoke has room again
+
+
+def outbox(spoke_id: str) -> str:
+    """The bell of a spoke's outbox."""
+    return f"outbox:{spoke_id}"
+
+
+class Bell:
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    async def wait(self, within: float = POLL_SECONDS) -> None:
+        """Return when rung since the last wait, or after ``within`` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._rung.wait()
+        self._rung.clear()
+
+
+class Bells:
+    def __init__(self) -> None:
+        self._listening: defaultdict[str, set[Bell]] = defaultdict(set)
+
+    def ring(self, *topics: str) -> None:
+        for topic in topics:
+            for bell in self._listening.get(topic, ()):
+                bell.ring()
+
+    def heard(self, topic: str) -> bool:
+        """Whether anybody listens."""
+        return topic in self._listening
+
+    @contextmanager
+    def listening(self, *topics: str) -> Generator[Bell]:
+        """A bell that any of the topics rings."""
+        bell = Bell()
+        for topic in topics:
+            self._listening[topic].add(bell)
+        try:
+            yield bell
+        finally:
+            for topic in topics:
+                self._listening[topic].discard(bell)
+                if not self._listening[topic]:
+                    del self._listening[topic]

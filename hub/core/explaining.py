@@ -1,0 +1,159 @@
+"""Why a session is where it is, what happens by itself, and what a person can do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from protocol.session import State
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    session_id: str
+    state: State
+    since: datetime
+    reason: str | None
+    aborting: bool
+    spoke: str | None
+    spoke_online: bool | None
+    spoke_seen_at: datetime | None
+    wanted_spoke: str | None
+    requires: dict[str, str]
+    queue_deadline: datetime | None
+    run_deadline: datetime | None
+    exit_code: int | None
+    lost_after: timedelta
+    spokes_online: int
+    spokes_fitting: int  #: online, not cordoned, with the labels; whether or not they have room
+    worktree: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    fact: str
+    next: str
+    next_at: datetime | None
+    you_can: list[str]
+
+
+def explain(now: Situation) -> Story:
+    match now.state:
+        case State.QUEUED:
+            return _queued(now)
+        case State.ASSIGNED | State.STARTING:
+            return _starting(now)
+        case State.RUNNING:
+            return _running(now)
+        case State.UNKNOWN:
+            return _unknown(now)
+        case State.ABORTING:
+            return _aborting(now)
+        case _:
+            return _ended(now)
+
+
+def _queued(now: Situation) -> Story:
+    wants = _wants(now)
+    if not now.spokes_online:
+        fact = "no spoke is online"
+        can = ["coordctl spoke list", "coordctl spoke invite"]
+    elif not now.spokes_fitting:
+        fact = f"no spoke that is online {wants}"
+        can = ["coordctl spoke list -o wide"]
+    else:
+        fact = f"waits for room on {now.spokes_fitting} spoke(s)"
+        can = ["coordctl ps", "coordctl spoke list"]
+    if now.reason:
+        fact += f" (it came back to the queue: {now.reason})"
+    then = "placed as soon as a spoke has room"
+    if now.queue_deadline is not None:
+        then += ", or aborted when its time to be placed is over"
+    can.append(f"coordctl abort {now.session_id}")
+    return Story(fact, then, now.queue_deadline, can)
+
+
+def _wants(now: Situation) -> str:
+    if now.wanted_spoke:
+        return f"is {now.wanted_spoke}"
+    labels = ", ".join(f"{key}={value}" for key, value in now.requires.items())
+    return f"carries {labels}" if labels else "takes new work"
+
+
+def _starting(now: Situation) -> Story:
+    return Story(
+        f"{now.spoke} makes its worktree and starts its agent",
+        "running when the agent's process is alive; queued again if the spoke refuses or is silent "
+        "for 60 s",
+        None,
+        [f"coordctl logs -f {now.session_id}", f"coordctl abort {now.session_id}"],
+    )
+
+
+def _running(now: Situation) -> Story:
+    then = "aborted when its time is over" if now.run_deadline else "ends when its agent ends"
+    return Story(
+        f"its agent works on {now.spoke}",
+        then,
+        now.run_deadline,
+        [
+            f"coordctl logs -f {now.session_id}",
+            f"coordctl message {now.session_id} TEXT",
+            f"coordctl abort {now.session_id}",
+        ],
+    )
+
+
+def _unknown(now: Situation) -> Story:
+    return Story(
+        f"{now.spoke} is out of reach{_last_seen(now)}; its agent may well be working",
+        "running again when the spoke is back; lost if it stays away",
+        now.since + now.lost_after,
+        [f"coordctl spoke list {now.spoke}", f"coordctl abort {now.session_id}"],
+    )
+
+
+def _aborting(now: Situation) -> Story:
+    if now.spoke_online:
+        return Story(
+            f"{now.spoke} ends its processes: INT, TERM after 8 s, KILL after 16 s",
+            "aborted when none of them is left",
+            None,
+            [f"coordctl abort --now {now.session_id}"],
+        )
+    return Story(
+        f"its spoke {now.spoke} is out of reach{_last_seen(now)}; the order waits in its outbox",
+        "it is the first thing that the spoke is told when it is back",
+        None,
+        [f"coordctl spoke list {now.spoke}", f"coordctl spoke revoke {now.spoke}"],
+    )
+
+
+def _ended(now: Situation) -> Story:
+    code = "" if now.exit_code is None else f" with exit code {now.exit_code}"
+    why = f": {now.reason}" if now.reason else ""
+    can = [f"coordctl logs {now.session_id}"]
+    if now.state is State.BLOCKED:
+        can.append(f"coordctl message {now.session_id} TEXT")
+    if now.worktree:
+        can.append(f"coordctl cleanup {now.session_id}")
+    then = (
+        "a message starts it again, in the same worktree"
+        if now.state is State.BLOCKED
+        else "nothing"
+    )
+    return Story(f"it {_ENDINGS[now.state]}{code}{why}", then, None, can)
+
+
+_ENDINGS = {
+    State.COMPLETED: "completed",
+    State.BLOCKED: "stopped on purpose",
+    State.FAILED: "failed",
+    State.ABORTED: "was aborted",
+    State.LOST: "was given up",
+}
+
+
+def _last_seen(now: Situation) -> str:
+    at = now.spoke_seen_at
+    return "" if at is None else f" since {at:%H:%M:%S} UTC"

@@ -1,0 +1,56 @@
+"""Whether a worktree may be removed: only on positive proof that nothing in it would be lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocol.ops.wire import Inspected
+from protocol.session import State
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """``save``: put its state into a ref first. ``branch``: the branch may go too."""
+
+    why: str
+    save: bool
+    branch: bool
+
+
+def decide(state: State, seen: Inspected | None, *, force: bool) -> Keep | Remove:
+    """``seen`` is None when the spoke could not be asked."""
+    if not state.ended:
+        return Keep(f"the session is {state}; abort it or wait for it first")
+    if seen is None:
+        return Keep("its spoke is out of reach; what is in the worktree cannot be seen")
+    if not seen.exists:
+        return Remove("the worktree is gone already", save=False, branch=False)
+    unsaved = _unsaved(seen)
+    if unsaved is None:
+        return Remove(_kept_by(seen), save=False, branch=seen.merged or seen.pushed)
+    if force:
+        return Remove(f"forced: {unsaved}", save=True, branch=False)
+    return Keep(f"{unsaved}; merge or push it, or use --force (it is saved to a ref first)")
+
+
+def _unsaved(seen: Inspected) -> str | None:
+    if seen.saved_ref is not None:
+        return None
+    if seen.dirty:
+        return f"{len(seen.dirty_paths)} or more uncommitted files, {seen.dirty_paths[0]} first"
+    if seen.ahead and not seen.merged and not seen.pushed:
+        return f"{seen.ahead} commits that are neither merged nor pushed"
+    return None
+
+
+def _kept_by(seen: Inspected) -> str:
+    if seen.saved_ref is not None:
+        return f"saved in {seen.saved_ref}"
+    if not seen.ahead:
+        return "it has no commits of its own"
+    return "merged" if seen.merged else "pushed"

@@ -1,0 +1,54 @@
+"""Which waiting session goes to which spoke."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    session_id: str
+    wanted_spoke: str | None  #: a spoke's id or name; nothing else will do
+    requires: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    spoke_id: str
+    name: str
+    labels: Mapping[str, str]
+    slots: int
+    live: int
+
+    def takes(self, session: Waiting) -> bool:
+        return (
+            self.live < self.slots
+            and session.wanted_spoke in (None, self.spoke_id, self.name)
+            and session.requires.items() <= self.labels.items()
+        )
+
+    @property
+    def load(self) -> float:
+        return self.live / self.slots
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    session_id: str
+    spoke_id: str
+
+
+def decide(waiting: Sequence[Waiting], rooms: Sequence[Room]) -> list[Place]:
+    """Each session, in order, to the least loaded spoke that takes it; those that fit nowhere wait
+    and hold nobody up."""
+    free = {room.spoke_id: room for room in rooms}
+    places: list[Place] = []
+    for session in waiting:
+        fitting = [room for room in free.values() if room.takes(session)]
+        if not fitting:
+            continue
+        best = min(fitting, key=lambda room: (room.load, room.spoke_id))
+        free[best.spoke_id] = replace(best, live=best.live + 1)
+        places.append(Place(session.session_id, best.spoke_id))
+    return places

@@ -1,0 +1,59 @@
+"""What an operation has at hand, and what it knows of the one who asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from hub.bells import Bells
+from hub.core.rights import Principal
+from hub.feed import Feed
+from hub.settings import HubSettings
+from hub.spokes import Spokes
+from hub.store import Store
+from protocol.aio.dial import Address
+from protocol.errors import NotFound
+from protocol.ops.catalogue import Role
+
+if TYPE_CHECKING:
+    from hub.links import Links
+    from protocol.aio.node import Context
+
+P_co = TypeVar("P_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    settings: HubSettings
+    hub_id: str
+    address: Address  #: how spokes reach us
+    http_url: str
+    store: Store
+    bells: Bells
+    feed: Feed
+    spokes: Spokes
+    links: Links
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[P_co]):
+    """One call: who asks, from where, what, and the way to nested calls and items."""
+
+    principal: Principal
+    address: str
+    params: P_co
+    context: Context
+
+
+async def check_reach(desk: Desk, principal: Principal, session_id: str, *, own: bool) -> None:
+    """A session reaches what is below it, and itself only where ``own`` says so.
+
+    Raises NotFound: what is out of reach is not told apart from what does not exist.
+    """
+    if principal.role is not Role.SESSION:
+        return
+    top = principal.session_id or ""
+    if session_id == top and own:
+        return
+    if session_id == top or not await desk.store.sessions.is_below(session_id, top):
+        raise NotFound("SESSION_NOT_FOUND", f"no session {session_id[:64]!r} within your reach")

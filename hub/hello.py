@@ -1,0 +1,141 @@
+"""The first call on a link: versions, and for a spoke what it holds against what we believe."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from pydantic import ValidationError
+
+from hub.bells import QUEUE
+from hub.core import reconcile
+from hub.desk import Desk
+from hub.links import Peer
+from hub.spokes import Connected
+from hub.store.exchange import Greeted
+from hub.store.rows import HeldRow
+from protocol.aio.node import Context, Handler
+from protocol.errors import (
+    Conflict,
+    FailedPrecondition,
+    InvalidArgument,
+    PermissionDenied,
+)
+from protocol.handshake import Hello, Limits, SpokeHello, Verdict, Welcome, agree
+from protocol.limits import CLOSE_SUPERSEDED, MAX_FRAME_BYTES, MAX_IN_FLIGHT
+from protocol.ops.catalogue import Role
+from protocol.session import Fact
+
+logger = logging.getLogger(__name__)
+
+ALIVE_SECONDS = 5.0  # an old connection that answers within this keeps its place
+
+
+def initialize(desk: Desk, version: str) -> Handler:
+    """The handler of `initialize`."""
+
+    async def handle(context: Context) -> Welcome:
+        peer = desk.links.peer(context.link)
+        hello = _read(context)
+        agreed = agree(hello.protocol_version)
+        if peer.greeted.is_set():
+            raise FailedPrecondition("GREETED", "this link is initialized already")
+        if (hello.spoke is not None) != (peer.principal.role is Role.SPOKE):
+            raise PermissionDenied("WRONG_KIND", f"a {peer.principal.role} cannot come as that")
+        epoch, verdicts = None, list[Verdict]()
+        if hello.spoke is not None:
+            epoch, verdicts = await _welcome_spoke(desk, peer, hello, hello.spoke)
+        peer.greeted.set()
+        return Welcome(
+            protocol_version=agreed,
+            hub_id=desk.hub_id,
+            hub_version=version,
+            connection_id=peer.websocket.id.hex,
+            principal=peer.principal.name,
+            role=peer.principal.role,
+            limits=Limits(max_message_bytes=MAX_FRAME_BYTES, max_in_flight=MAX_IN_FLIGHT),
+            heartbeat_ms=int(desk.settings.heartbeat_seconds * 1_000),
+            lease_ms=int(desk.settings.lease_seconds * 1_000),
+            epoch=epoch,
+            verdicts=verdicts,
+        )
+
+    return handle
+
+
+def _read(context: Context) -> Hello:
+    try:
+        return Hello.model_validate(context.call.params)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InvalidArgument(
+            "BAD_VALUE", f"{field}: {first['msg']}", details={"field": field}
+        ) from None
+
+
+async def _welcome_spoke(
+    desk: Desk, peer: Peer, hello: Hello, spoke: SpokeHello
+) -> tuple[int, list[Verdict]]:
+    if spoke.spoke_id != peer.principal.id:
+        raise PermissionDenied("WRONG_SPOKE", "signed by one spoke, said by another")
+    await _take_the_place_of_the_old(desk, peer, spoke.spoke_id)
+    greeted = await desk.store.exchange.greet(spoke, hello.version, desk.settings.lease_seconds)
+    if greeted is None:
+        raise PermissionDenied("SPOKE_REVOKED", f"the spoke {peer.principal.name} was revoked")
+    verdicts = await _reconcile(desk, spoke, greeted)
+    peer.spoke = Connected(spoke.spoke_id, peer.link, greeted.epoch)
+    # Its first order needs an answer of the database, so it leaves after this welcome.
+    desk.spokes.connect(desk.links.node, peer.spoke)
+    logger.info("spoke %s is here, epoch %d", peer.principal.name, greeted.epoch)
+    return greeted.epoch, verdicts
+
+
+async def _take_the_place_of_the_old(desk: Desk, peer: Peer, spoke_id: str) -> None:
+    """A second daemon with the same identity is refused while the first one answers."""
+    old = desk.spokes.find(spoke_id)
+    if old is None:
+        return
+    websocket = desk.links.peer(old.link).websocket
+    try:
+        async with asyncio.timeout(ALIVE_SECONDS):
+            await (await websocket.ping())
+    except (TimeoutError, OSError):
+        websocket.transport.abort()
+        return
+    logger.warning("a second daemon came as %s: refused", peer.principal.name)
+    asyncio.get_running_loop().call_later(
+        1.0, lambda: asyncio.ensure_future(peer.websocket.close(CLOSE_SUPERSEDED, "SPOKE_CLONED"))
+    )
+    raise Conflict(
+        "SPOKE_CLONED",
+        f"another daemon is connected as {peer.principal.name}, and it answers",
+        advice="stop one of the two; a copied machine joins under its own name",
+    )
+
+
+async def _reconcile(desk: Desk, spoke: SpokeHello, greeted: Greeted) -> list[Verdict]:
+    held = [_held(row) for row in greeted.held]
+    known = [reconcile.Known(row.session_id, row.current_attempt) for row in greeted.known]
+    verdicts, decisions = reconcile.decide(spoke.inventory, held, known, rebooted=greeted.rebooted)
+    for decision in decisions:
+        match decision:
+            case reconcile.Found(session_id):
+                await desk.store.sessions.tell(session_id, Fact.FOUND, "its spoke is back", {})
+            case reconcile.Gone(session_id, attempt, why):
+                await desk.store.exchange.give_up(session_id, attempt, why)
+        desk.bells.ring(decision.session_id, QUEUE)
+    return verdicts
+
+
+def _held(row: HeldRow) -> reconcile.Held:
+    return reconcile.Held(
+        session_id=row.session_id,
+        attempt=row.attempt,
+        current_attempt=row.current_attempt,
+        state=row.state,
+        aborting=row.desired == "abort",
+        stored=row.stored,
+        live=row.live,
+        accepted=row.accepted,
+    )

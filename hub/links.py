@@ -1,0 +1,235 @@
+"""The websocket door: authenticate, accept, serve; who is on which link, and what they asked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from hub.core.rights import Principal
+from hub.gate import Gate, Knock
+from hub.spokes import Connected
+from protocol.aio.dial import keep_noticing
+from protocol.aio.node import Handler, Listener, Node
+from protocol.aio.wire import WebsocketWire
+from protocol.codec import encode
+from protocol.errors import CallError, Cancelled, Unauthenticated
+from protocol.frames import CallId, Goaway
+from protocol.limits import (
+    CLOSE_RESTART,
+    CLOSE_SECONDS,
+    CLOSE_UNAUTHENTICATED,
+    INITIALIZE_SECONDS,
+    MAX_FRAME_BYTES,
+    NONCE_PATH,
+    PING_SECONDS,
+    PING_TIMEOUT_SECONDS,
+    RPC_PATH,
+    SUBPROTOCOL,
+)
+from protocol.ops.catalogue import CATALOGUE
+from protocol.ops.sessions import AbortedCall
+from protocol.switchboard import LinkId
+
+logger = logging.getLogger(__name__)
+
+OPEN_SECONDS = 5.0  # from the TCP accept to the end of the upgrade
+_STATUS: Final[Mapping[str, HTTPStatus]] = {
+    "UNAUTHENTICATED": HTTPStatus.UNAUTHORIZED,
+    "PERMISSION_DENIED": HTTPStatus.FORBIDDEN,
+    "INVALID_ARGUMENT": HTTPStatus.BAD_REQUEST,
+    "RESOURCE_EXHAUSTED": HTTPStatus.TOO_MANY_REQUESTS,
+}
+
+
+@dataclass(slots=True)
+class Peer:
+    """The far end of a link."""
+
+    link: LinkId
+    principal: Principal
+    address: str
+    websocket: ServerConnection
+    greeted: asyncio.Event = field(default_factory=asyncio.Event)
+    spoke: Connected | None = None
+    calls: dict[CallId, str] = field(default_factory=dict[CallId, str])  # what it waits for
+
+
+class Links:
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._peers: dict[LinkId, Peer] = {}
+        # Admitted, and not yet upgraded; who gives up in between is forgotten with the connection.
+        self._admitted: WeakKeyDictionary[ServerConnection, Peer] = WeakKeyDictionary()
+        self._node: Node | None = None
+        self._left: Callable[[Peer], None] = lambda _: None
+
+    def serve_with(
+        self, handlers: Mapping[str, Handler], listener: Listener, left: Callable[[Peer], None]
+    ) -> Node:
+        """The node of this hub; ``left`` is told when a link has ended."""
+        self._node = Node(handlers, detaches=_detaches, listener=listener)
+        self._left = left
+        return self._node
+
+    @property
+    def node(self) -> Node:
+        if self._node is None:
+            raise RuntimeError("the door is not open yet")
+        return self._node
+
+    def peer(self, link: LinkId) -> Peer:
+        return self._peers[link]
+
+    def count(self) -> int:
+        return len(self._peers)
+
+    def abort_calls(self, sessions: Collection[str], reason: str) -> list[AbortedCall]:
+        """Abort the calls in flight that these sessions made, and all below them."""
+        aborted: list[AbortedCall] = []
+        for peer in list(self._peers.values()):
+            id = peer.principal.session_id
+            if id is None or id not in sessions:
+                continue
+            for call, op in list(peer.calls.items()):
+                self.node.abort(call, Cancelled("SESSION_ABORTED", reason))
+                aborted.append(AbortedCall(call_id=call, op=op, session_id=id))
+        return aborted
+
+    async def close(self, principal_id: str, code: int, reason: str) -> None:
+        """Close every link of a credential, a spoke or a session."""
+        for peer in list(self._peers.values()):
+            if peer.principal.id == principal_id:
+                await peer.websocket.close(code, reason)
+
+    @asynccontextmanager
+    async def open(
+        self, host: str, port: int, tls: ssl.SSLContext | None
+    ) -> AsyncGenerator[tuple[str, int]]:
+        """Listen; the address that it became."""
+        sock = _listen(host, port)
+        async with serve(
+            self._serve,
+            sock=sock,
+            ssl=tls,
+            process_request=self._knock,
+            subprotocols=[Subprotocol(SUBPROTOCOL)],
+            compression=None,
+            max_size=MAX_FRAME_BYTES,
+            open_timeout=OPEN_SECONDS,
+            ping_interval=PING_SECONDS,
+            ping_timeout=PING_TIMEOUT_SECONDS,
+            close_timeout=CLOSE_SECONDS,
+            server_header=None,
+        ) as server:
+            yield sock.getsockname()[:2]
+            self._say_goodbye()
+            server.close(code=CLOSE_RESTART, reason="the hub is stopping")
+
+    def _say_goodbye(self) -> None:
+        for link in self._peers:
+            self.node.say(link, Goaway("the hub is stopping", 1_000))
+
+    async def _knock(self, connection: ServerConnection, request: Request) -> Response | None:
+        url = urlsplit(request.path)
+        if url.path == NONCE_PATH and not url.query:
+            return _json(HTTPStatus.OK, {"nonce": self._gate.nonce(), "hubId": self._gate.hub_id})
+        if url.path != RPC_PATH:
+            return _json(HTTPStatus.NOT_FOUND, {"reason": "NOT_FOUND", "message": "not here"})
+        knock = Knock(
+            authorization=request.headers.get_all("Authorization"),
+            origin=request.headers.get("Origin"),
+            query=url.query,
+            address=_address(connection),
+        )
+        try:
+            principal = await self._gate.admit(knock)
+        except CallError as error:
+            return _refusal(error)
+        link = LinkId(f"{principal.role}:{connection.id.hex}")
+        self._admitted[connection] = Peer(link, principal, knock.address, connection)
+        return None
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        peer = self._admitted.pop(connection)
+        self._peers[peer.link] = peer
+        deadline = asyncio.create_task(_must_greet(peer))
+        try:
+            await self.node.attach(peer.link, WebsocketWire(connection))
+        finally:
+            deadline.cancel()
+            del self._peers[peer.link]
+            self._left(peer)
+
+
+async def _must_greet(peer: Peer) -> None:
+    try:
+        async with asyncio.timeout(INITIALIZE_SECONDS):
+            await peer.greeted.wait()
+    except TimeoutError:
+        await peer.websocket.close(CLOSE_UNAUTHENTICATED, "initialize did not come in time")
+
+
+def _detaches(op: str) -> bool:
+    known = CATALOGUE.get(op)
+    return known is not None and known.detached
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, proto, _, where = found[0]
+    sock = socket.socket(family, kind, proto)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keep_noticing(sock)  # accepted sockets inherit it
+        sock.bind(where)
+        sock.listen(1_024)
+    except BaseException:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+def _address(connection: ServerConnection) -> str:
+    where: tuple[str, int] | None = connection.remote_address
+    return where[0] if where else "unknown"
+
+
+def _refusal(error: CallError) -> Response:
+    status = _STATUS.get(error.code, HTTPStatus.SERVICE_UNAVAILABLE)
+    extra = (
+        {} if error.retry_after_ms is None else {"Retry-After": f"{error.retry_after_ms // 1000}"}
+    )
+    if isinstance(error, Unauthenticated):
+        extra["WWW-Authenticate"] = "Bearer"
+    body = {"reason": error.reason, "message": error.message, "advice": error.advice}
+    return _json(status, body, extra)
+
+
+def _json(
+    status: HTTPStatus, body: Mapping[str, object], extra: Mapping[str, str] | None = None
+) -> Response:
+    text = encode(body)
+    headers = Headers(
+        {
+            "Content-Type": "application/json",
+            "Content-Length": f"{len(text)}",
+            "Connection": "close",
+        }
+    )
+    headers.update(extra or {})
+    return Response(status.value, status.phrase, headers, text)

@@ -1,0 +1,106 @@
+"""Marking a tree to be aborted, and the receipt of what came of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from hub.bells import QUEUE, outbox
+from hub.desk import Desk
+from hub.ops import views
+from hub.store.rows import AbortRow, ViewRow
+from protocol import ids
+from protocol.ops.sessions import AbortedCall, Ended, Receipt
+from protocol.session import State
+
+VIEWS_AT_ONCE = 500
+
+
+async def abort_one(
+    desk: Desk,
+    session_id: str,
+    asked_by: str,
+    reason: str,
+    *,
+    grace_ms: int | None = None,
+    now: bool = False,
+) -> tuple[AbortRow, list[AbortedCall]]:
+    """Mark a session and all below it, tell the spokes, and abort the calls that they made."""
+    body: dict[str, JsonValue] = {"reason": reason, "graceMs": grace_ms, "now": now}
+    under, marked = await desk.store.sessions.abort(
+        session_id, ids.new_abort(), asked_by, body, upgrade=now or grace_ms is not None
+    )
+    hit = {row.session_id for row in marked if not row.spared}
+    calls = desk.links.abort_calls(hit, reason or "the session is being aborted")
+    desk.bells.ring(*{outbox(row.spoke_id) for row in marked if row.spoke_id}, *hit, QUEUE)
+    return under, calls
+
+
+async def receipt(
+    desk: Desk, root: str, under: AbortRow, calls: list[AbortedCall]
+) -> tuple[Receipt, list[str]]:
+    """The receipt as things are now, and the sessions that are not over yet."""
+    tree = await desk.store.sessions.tree(root)
+    hit = [row.session_id for row in tree if not row.spared]
+    rows: list[ViewRow] = []
+    for start in range(0, len(hit), VIEWS_AT_ONCE):
+        rows += await desk.store.sessions.views(hit[start : start + VIEWS_AT_ONCE])
+    order = {id: n for n, id in enumerate(hit)}
+    rows.sort(key=lambda row: order[row.session_id])
+    ended = [_ended(row) for row in rows]
+    said = Receipt(
+        abort_id=under.abort_id,
+        session_id=root,
+        accepted_at=under.asked_at,
+        complete=all(one.confirmed for one in ended),
+        sessions=ended,
+        calls=calls,
+        spared=[row.session_id for row in tree if row.spared],
+    )
+    return said, [row.session_id for row in rows if not row.state.ended]
+
+
+def _ended(row: ViewRow) -> Ended:
+    result = views.object_of(row.result)
+    survivors = _int(result.get("survivors"))
+    over = row.state.ended
+    by = result.get("endedBy")
+    return Ended(
+        session_id=row.session_id,
+        task=row.task,
+        spoke=row.spoke,
+        before=row.abort_before or row.state,
+        after=row.state,
+        confirmed=over and row.state is not State.LOST and survivors == 0,
+        ended_by=by if isinstance(by, str) else None,
+        ended_at=_ended_at(row, result.get("endedAt")),
+        processes=_int(result.get("ended")),
+        survivors=survivors,
+        exit_code=row.exit_code,
+        saved_ref=_text(result.get("savedRef")),
+        pending=None if over else _pending(row),
+    )
+
+
+def _ended_at(row: ViewRow, at: JsonValue) -> datetime | None:
+    if isinstance(at, int | float):
+        return datetime.fromtimestamp(at / 1_000, row.created_at.tzinfo)
+    return row.finished_at
+
+
+def _pending(row: ViewRow) -> str:
+    if row.spoke is None:
+        return "not on a spoke"
+    if row.spoke_online:
+        return f"{row.spoke} is ending its processes"
+    seen = "" if row.spoke_seen_at is None else f" since {row.spoke_seen_at:%H:%M:%S} UTC"
+    return f"its spoke {row.spoke} is out of reach{seen}; it is told first when it is back"
+
+
+def _int(value: JsonValue) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _text(value: JsonValue) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,38 @@
+"""coord.events: the story of a session from a sequence number, then live, to its end."""
+
+from __future__ import annotations
+
+from hub.desk import Asked, Desk, check_reach
+from hub.ops.registry import Operation
+from protocol.ops.catalogue import EVENTS
+from protocol.ops.sessions import EventBatch, EventsEnd, EventsParams
+
+
+async def events(desk: Desk, asked: Asked[EventsParams]) -> EventsEnd:
+    params = asked.params
+    id = params.session_id
+    await check_reach(desk, asked.principal, id, own=True)
+    wanted = None if params.kinds is None else frozenset(params.kinds)
+    story = await desk.store.sessions.story(id)
+    seq = params.after
+    if params.tail is not None:
+        seq = max(seq, story.last_seq - params.tail)
+    try:
+        with desk.bells.listening(id) as bell:
+            while True:
+                while batch := await desk.feed.after(id, story, seq):
+                    seq = batch[-1].seq
+                    chosen = [one for one in batch if wanted is None or one.kind in wanted]
+                    if chosen:
+                        await asked.context.emit(EventBatch.model_construct(events=chosen))
+                story = await desk.store.sessions.story(id)
+                if story.last_seq > seq:
+                    continue
+                if not params.follow or story.state.ended:
+                    return EventsEnd(last_seq=seq, state=story.state)
+                await bell.wait()
+    finally:
+        desk.feed.forget(id)
+
+
+OPERATION = Operation(EVENTS, events)

@@ -1,0 +1,62 @@
+"""coord.explain: why a session is where it is, what happens next, what you can do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hub.core import explaining
+from hub.core.placement import Room, Waiting
+from hub.desk import Asked, Desk, check_reach
+from hub.ops import views
+from hub.ops.registry import Operation
+from hub.store.rows import SpokeRow, ViewRow
+from protocol.ops.catalogue import EXPLAIN
+from protocol.ops.sessions import ExplainParams, Explanation
+
+
+async def explain(desk: Desk, asked: Asked[ExplainParams]) -> Explanation:
+    await check_reach(desk, asked.principal, asked.params.session_id, own=True)
+    row = await desk.store.sessions.view(asked.params.session_id)
+    spokes = await desk.store.exchange.spokes()
+    story = explaining.explain(_situation(desk, row, spokes))
+    return Explanation(
+        session=views.session(row),
+        fact=story.fact,
+        since=row.state_since,
+        next=story.next,
+        next_at=story.next_at,
+        you_can=story.you_can,
+    )
+
+
+def _situation(desk: Desk, row: ViewRow, spokes: list[SpokeRow]) -> explaining.Situation:
+    requires = views.labels(row.requires)
+    waiting = Waiting(row.session_id, row.wanted_spoke, requires)
+    online = [spoke for spoke in spokes if spoke.online]
+    open_ones = [spoke for spoke in online if not (spoke.cordoned or spoke.draining)]
+    rooms = [
+        Room(spoke.spoke_id, spoke.name, views.labels(spoke.labels), slots=1, live=0)
+        for spoke in open_ones
+    ]
+    return explaining.Situation(
+        session_id=row.session_id,
+        state=row.state,
+        since=row.state_since,
+        reason=row.reason,
+        aborting=row.desired == "abort",
+        spoke=row.spoke,
+        spoke_online=row.spoke_online,
+        spoke_seen_at=row.spoke_seen_at,
+        wanted_spoke=row.wanted_spoke,
+        requires=requires,
+        queue_deadline=row.queue_deadline,
+        run_deadline=row.run_deadline,
+        exit_code=row.exit_code,
+        lost_after=timedelta(seconds=desk.settings.lost_after_seconds),
+        spokes_online=len(online),
+        spokes_fitting=sum(room.takes(waiting) for room in rooms),
+        worktree=row.worktree,
+    )
+
+
+OPERATION = Operation(EXPLAIN, explain)

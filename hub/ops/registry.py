@@ -1,0 +1,85 @@
+"""From a call to its operation: may they, is it well-formed, run it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from hub.core import rights
+from hub.desk import Asked, Desk
+from protocol.aio.node import Context, Handler
+from protocol.errors import CallError, FailedPrecondition, InvalidArgument, PermissionDenied
+from protocol.ops.catalogue import CATALOGUE, Op
+from protocol.ops.shapes import Params
+
+P = TypeVar("P", bound=Params)
+R = TypeVar("R", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[P, R]):
+    op: Op[P, R]
+    run: Callable[[Desk, Asked[P]], Awaitable[R]]
+
+    @property
+    def name(self) -> str:
+        return self.op.name
+
+    def handler(self, desk: Desk) -> Handler:
+        async def handle(context: Context) -> R:
+            peer = desk.links.peer(context.link)
+            if not peer.greeted.is_set():
+                raise FailedPrecondition("NOT_INITIALIZED", "the first call is `initialize`")
+            peer.calls[context.call.id] = self.op.name
+            try:
+                rights.check(peer.principal, self.op.name, self.op.roles)
+                params = read(self.op.params, context.call.params)
+                return await self.run(desk, Asked(peer.principal, peer.address, params, context))
+            except PermissionDenied as denied:
+                await self._audit_denied(desk, peer.principal, peer.address, denied)
+                raise
+            finally:
+                del peer.calls[context.call.id]
+
+        return handle
+
+    async def _audit_denied(
+        self, desk: Desk, who: rights.Principal, address: str, denied: CallError
+    ) -> None:
+        await desk.store.access.audit(who.owner, self.op.name, None, denied.reason, address)
+
+
+def read(shape: type[P], params: Mapping[str, JsonValue]) -> P:
+    """The parameters in their shape. Raises InvalidArgument (BAD_VALUE) that names the fields."""
+    try:
+        return shape.model_validate(params)
+    except ValidationError as error:
+        wrong = error.errors(include_input=False, include_url=False, include_context=False)
+        fields = [".".join(str(part) for part in one["loc"]) or "params" for one in wrong]
+        said = "; ".join(
+            f"{field}: {one['msg']}" for field, one in zip(fields, wrong[:4], strict=False)
+        )
+        details: dict[str, JsonValue] = {"field": fields[0], "fields": list(fields[:16])}
+        raise InvalidArgument("BAD_VALUE", said, details=details) from None
+
+
+class Registered(Protocol):
+    """Any `Operation`, whatever its shapes."""
+
+    @property
+    def name(self) -> str: ...
+
+    def handler(self, desk: Desk) -> Handler: ...
+
+
+def handlers(desk: Desk, operations: Iterable[Registered]) -> dict[str, Handler]:
+    """A handler for each operation of the catalogue. Raises RuntimeError when one has none, or may
+    be used by nobody: such a hub does not start."""
+    found = {operation.name: operation.handler(desk) for operation in operations}
+    missing = CATALOGUE.keys() - found.keys()
+    if missing or not all(op.roles for op in CATALOGUE.values()):
+        raise RuntimeError(f"operations without a handler or a policy: {sorted(missing)}")
+    return found

@@ -1,0 +1,170 @@
+"""coord.spawn: store a session, wake placement, answer when it has got as far as was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import replace
+from datetime import datetime
+
+from pydantic_core import to_json
+
+from hub.bells import QUEUE
+from hub.desk import Asked, Desk, check_reach
+from hub.ops import views
+from hub.ops.aborting import abort_one
+from hub.ops.registry import Operation
+from hub.store.rows import ViewRow
+from hub.store.spawning import NewSession, Stored
+from protocol import ids, words
+from protocol.errors import CallError, FailedPrecondition, InvalidArgument
+from protocol.ops.catalogue import SPAWN, Role
+from protocol.ops.sessions import Spawned, SpawnParams, Until
+from protocol.session import State
+
+_FAR_ENOUGH: dict[Until, frozenset[State]] = {
+    "queued": frozenset(State),
+    "assigned": frozenset(State) - {State.QUEUED},
+    "running": frozenset(State) - {State.QUEUED, State.ASSIGNED, State.STARTING},
+}
+
+
+async def spawn(desk: Desk, asked: Asked[SpawnParams]) -> Spawned:
+    """Spawn, and wait as far as ``until`` says.
+
+    When the call is aborted while it waits, so is the session it made: its caller would never
+    learn of it. When only the caller's link is lost, the session goes on.
+    """
+    params = asked.params
+    stored = await store_one(desk, asked, params)
+    if params.until == "queued" and stored.created:
+        return _accepted(params, stored)
+    try:
+        row = await _wait_for(desk, stored.session_id, params.until)
+    except asyncio.CancelledError:
+        if stored.created:
+            await asyncio.shield(
+                abort_one(desk, stored.session_id, asked.principal.owner, "its spawn was aborted")
+            )
+        raise
+    return _answer(row, stored)
+
+
+async def store_one(desk: Desk, asked: Asked[object], params: SpawnParams) -> Stored:
+    """Make a session durable and wake placement."""
+    if params.parent_session_id is not None:
+        await check_reach(desk, asked.principal, params.parent_session_id, own=True)
+    new = _new_session(asked, params)
+    if asked.principal.role is Role.SESSION:
+        new = await _within_grant(desk, asked, new)
+        stored = await desk.store.spawner.spawn_within_grant(new)
+    else:
+        stored = await desk.store.spawner.spawn(new)
+    if stored.created:
+        desk.bells.ring(QUEUE)
+        if new.parent_id is not None:
+            desk.bells.ring(new.parent_id)
+    return stored
+
+
+def _new_session(asked: Asked[object], params: SpawnParams) -> NewSession:
+    session_id = ids.new_session()
+    if params.branch is not None:
+        words.check_branch(params.branch)
+    if params.base is not None:
+        words.check_base(params.base)
+    words.check_repo(params.repo, allow_local=True)  # whether it may is for the spoke to say
+    if params.agent == "command" and params.command is None:
+        raise InvalidArgument(
+            "BAD_VALUE",
+            "the command agent needs a command",
+            advice="coordctl spawn TASK -- ./agent.sh",
+            details={"field": "command"},
+        )
+    return NewSession(
+        session_id=session_id,
+        parent_id=params.parent_session_id or asked.principal.session_id,
+        on_parent_abort=params.on_parent_abort,
+        owner=asked.principal.owner,
+        idem_key=params.idempotency_key,
+        params_hash=_fingerprint(params) if params.idempotency_key is not None else b"",
+        task=params.task,
+        repo=params.repo,
+        base=params.base,
+        branch=params.branch or words.branch_for(params.task, session_id),
+        agent=params.agent,
+        spec={
+            "prompt": params.prompt,
+            "command": params.command,
+            "args": list(params.args),
+            "env": dict(params.env),
+            "stdin": params.stdin,
+        },
+        labels=params.labels,
+        wanted_spoke=params.spoke,
+        requires=params.requires,
+        priority=params.priority,
+        grant_depth=params.grant_depth,
+        grant_children=params.grant_children,
+        queue_ms=params.queue_timeout_ms,
+        run_ms=params.run_timeout_ms,
+    )
+
+
+async def _within_grant(desk: Desk, asked: Asked[object], new: NewSession) -> NewSession:
+    """A child's rights are its parent's, less one level."""
+    own = await desk.store.spawner.grant_of(asked.principal.session_id or "")
+    return replace(
+        new,
+        grant_depth=max(0, min(new.grant_depth, own.depth - 1)),
+        grant_children=min(new.grant_children, own.children),
+    )
+
+
+def _fingerprint(params: SpawnParams) -> bytes:
+    """What two calls with one idempotency key must have in common; not how long they wait."""
+    return hashlib.sha256(to_json(params.model_dump(exclude={"idempotency_key", "until"}))).digest()
+
+
+async def _wait_for(desk: Desk, id: str, until: Until) -> ViewRow:
+    enough = _FAR_ENOUGH[until]
+    with desk.bells.listening(id) as bell:
+        while True:
+            row = await desk.store.sessions.view(id)
+            if row.state in enough:
+                return row
+            await bell.wait()
+
+
+def _accepted(params: SpawnParams, stored: Stored) -> Spawned:
+    return Spawned(
+        session_id=stored.session_id,
+        state=State.QUEUED,
+        task=params.task,
+        branch=params.branch or words.branch_for(params.task, stored.session_id),
+        attempt=0,
+        created=True,
+    )
+
+
+def _answer(row: ViewRow, stored: Stored) -> Spawned:
+    if stored.created and row.started_at is None and row.state in (State.FAILED, State.LOST):
+        raise _not_started(row)
+    return views.spawned(row, created=stored.created)
+
+
+def _not_started(row: ViewRow) -> CallError:
+    result = views.object_of(row.result)
+    return FailedPrecondition(
+        row.reason or "SPAWN_FAILED",
+        str(result.get("message") or f"{row.session_id} could not be started: {row.reason}"),
+        advice=str(result.get("advice") or f"coordctl logs --events {row.session_id}"),
+        details={"sessionId": row.session_id, "state": row.state, "at": _iso(row.finished_at)},
+    )
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+OPERATION = Operation(SPAWN, spawn)

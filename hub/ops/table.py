@@ -1,0 +1,40 @@
+"""Every operation of the hub."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hub.ops import (
+    abort,
+    append,
+    cleanup,
+    discover,
+    events,
+    explain,
+    message,
+    notify,
+    spawn,
+    spokes,
+    status,
+    swarm,
+    tokens,
+    wait,
+)
+from hub.ops.registry import Registered
+
+OPERATIONS: Final[tuple[Registered, ...]] = (
+    spawn.OPERATION,
+    swarm.OPERATION,
+    status.OPERATION,
+    message.OPERATION,
+    abort.OPERATION,
+    events.OPERATION,
+    wait.OPERATION,
+    notify.OPERATION,
+    cleanup.OPERATION,
+    explain.OPERATION,
+    *spokes.OPERATIONS,
+    *tokens.OPERATIONS,
+    discover.OPERATION,
+    append.OPERATION,
+)

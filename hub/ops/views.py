@@ -1,0 +1,97 @@
+"""Rows as they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue, TypeAdapter
+
+from hub.store.rows import SpokeRow, ViewRow
+from protocol.ops.sessions import AbortView, SessionView, Spawned
+from protocol.ops.spokes import SpokeView
+from protocol.session import Activity, Desired
+
+_LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
+
+
+def labels(value: JsonValue) -> dict[str, str]:
+    return _LABELS.validate_python(value)
+
+
+def object_of(value: JsonValue) -> Mapping[str, JsonValue]:
+    return value if isinstance(value, dict) else {}
+
+
+def session(row: ViewRow) -> SessionView:
+    return SessionView(
+        session_id=row.session_id,
+        task=row.task,
+        state=row.state,
+        desired=Desired(row.desired),
+        activity=None if row.activity is None else Activity(row.activity),
+        reason=row.reason,
+        state_since=row.state_since,
+        parent_session_id=row.parent_id,
+        root_session_id=row.root_id,
+        depth=row.depth,
+        on_parent_abort=(
+            "continue-running" if row.on_parent_abort == "continue-running" else "abort-dependents"
+        ),
+        attempt=row.attempt,
+        agent=row.agent,
+        repo=row.repo,
+        branch=row.branch,
+        base_commit=row.base_commit,
+        worktree=row.worktree,
+        spoke=row.spoke,
+        labels=labels(row.labels),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        exit_code=row.exit_code,
+        last_seq=row.last_seq,
+        abort=_abort(row),
+    )
+
+
+def _abort(row: ViewRow) -> AbortView | None:
+    if row.abort_id is None or row.abort_asked_at is None:
+        return None
+    return AbortView(
+        abort_id=row.abort_id,
+        reason=row.abort_reason or "",
+        asked_at=row.abort_asked_at,
+        confirmed=row.abort_confirmed,
+    )
+
+
+def spawned(row: ViewRow, *, created: bool) -> Spawned:
+    return Spawned(
+        session_id=row.session_id,
+        state=row.state,
+        task=row.task,
+        branch=row.branch,
+        attempt=row.attempt,
+        created=created,
+        worktree=row.worktree,
+        base_commit=row.base_commit,
+        spoke=row.spoke,
+        reason=row.reason,
+    )
+
+
+def spoke(row: SpokeRow) -> SpokeView:
+    state = "revoked" if row.revoked_at is not None else "online" if row.online else "offline"
+    return SpokeView(
+        spoke_id=row.spoke_id,
+        name=row.name,
+        state=state,
+        cordoned=row.cordoned,
+        draining=row.draining,
+        labels=labels(row.labels),
+        slots=row.slots,
+        live=row.live,
+        version=row.version,
+        last_seen_at=row.last_seen_at,
+        detail=dict(object_of(row.detail)),
+    )

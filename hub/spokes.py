@@ -1,0 +1,170 @@
+"""The spokes whose links end here: who is connected, told what is in their outbox, heard."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue, TypeAdapter
+
+from hub.bells import QUEUE, Bells, outbox
+from hub.store import Store
+from hub.store.rows import OrderRow
+from protocol import tokens
+from protocol.aio.node import Node
+from protocol.codec import Object
+from protocol.errors import CallError, LinkLost, Unavailable
+from protocol.ops.catalogue import SPOKE_ORDERS
+from protocol.ops.wire import MessageOrder, Order, OrdersTaken, StartOrder, StopOrder
+from protocol.switchboard import LinkId
+
+logger = logging.getLogger(__name__)
+
+ORDERS_AT_ONCE = 64
+ORDERS_SECONDS = 30.0
+_SPEC: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
+
+
+@dataclass(slots=True)
+class Connected:
+    spoke_id: str
+    link: LinkId
+    epoch: int
+    dispatcher: asyncio.Task[None] | None = field(default=None)
+
+
+class Spokes:
+    def __init__(self, store: Store, bells: Bells) -> None:
+        self._store = store
+        self._bells = bells
+        self._connected: dict[str, Connected] = {}
+        self._heard: set[str] = set()
+        # Session tokens of starts not delivered yet. Only their digests are in the database.
+        self._minted: dict[tuple[str, int], str] = {}
+
+    def connect(self, node: Node, spoke: Connected) -> None:
+        """The spoke is welcome: what is in its outbox is told from now on."""
+        self._connected[spoke.spoke_id] = spoke
+        name = f"orders for {spoke.spoke_id}"
+        spoke.dispatcher = asyncio.create_task(self._dispatch(node, spoke), name=name)
+        self._bells.ring(QUEUE)
+
+    def disconnect(self, spoke: Connected) -> None:
+        if spoke.dispatcher is not None:
+            spoke.dispatcher.cancel()
+        if self._connected.get(spoke.spoke_id) is spoke:
+            del self._connected[spoke.spoke_id]
+
+    def link_of(self, spoke_id: str | None) -> LinkId:
+        """Raises Unavailable when the spoke is not connected here."""
+        spoke = self._connected.get(spoke_id or "")
+        if spoke is None:
+            raise Unavailable(
+                "SPOKE_OFFLINE", f"{spoke_id} is not connected", advice="coordctl spoke list"
+            )
+        return spoke.link
+
+    def find(self, spoke_id: str) -> Connected | None:
+        return self._connected.get(spoke_id)
+
+    def hear(self, spoke_id: str) -> None:
+        self._heard.add(spoke_id)
+
+    def heard_since(self) -> list[str]:
+        """The spokes that said something since the last time this was asked."""
+        heard, self._heard = self._heard, set()
+        return sorted(heard)
+
+    def mint(self, session_id: str, attempt: int) -> bytes:
+        """A session token for an attempt that is about to be ordered; its digest."""
+        token = tokens.new(tokens.Kind.SESSION)
+        self._minted[session_id, attempt] = token
+        return tokens.digest(token)
+
+    # The outbox, told in order.
+
+    async def _dispatch(self, node: Node, spoke: Connected) -> None:
+        told = 0
+        with self._bells.listening(outbox(spoke.spoke_id)) as bell:
+            while True:
+                try:
+                    told = await self._tell(node, spoke, told)
+                except LinkLost:
+                    return
+                except CallError as error:
+                    logger.warning("orders for %s: %s", spoke.spoke_id, error)
+                    told = 0
+                    await bell.wait()
+                    continue
+                await bell.wait()
+
+    async def _tell(self, node: Node, spoke: Connected, told: int) -> int:
+        """Tell what is pending after ``told``; the last sequence number that is on its disk."""
+        while rows := await self._store.outbox.pending(spoke.spoke_id, told, ORDERS_AT_ONCE):
+            orders = [await self._order(row) for row in rows]
+            params: Object = {
+                "epoch": spoke.epoch,
+                "orders": [order.model_dump(mode="json", by_alias=True) for order in orders],
+            }
+            said = await node.ask(spoke.link, SPOKE_ORDERS.name, params, within=ORDERS_SECONDS)
+            taken = OrdersTaken.model_validate(said)
+            await self._store.outbox.acked(spoke.spoke_id, taken.accepted)
+            for row in rows:
+                self._minted.pop((row.session_id, row.attempt), None)
+            refused = {refusal.seq: refusal.reason for refusal in taken.refused}
+            for row in rows:
+                if row.seq in refused:
+                    await self._store.outbox.refused(row.session_id, row.attempt, refused[row.seq])
+                    self._bells.ring(row.session_id, QUEUE)
+            told = rows[-1].seq
+        return told
+
+    async def _order(self, row: OrderRow) -> Order:
+        body: StartOrder | MessageOrder | StopOrder | None = None
+        if row.kind == "start":
+            body = await self._start(row)
+        elif row.kind == "message":
+            body = MessageOrder.model_validate(row.body)
+        elif row.kind == "stop":
+            body = StopOrder.model_validate(row.body)
+        return Order.model_validate(
+            {
+                "seq": row.seq,
+                "kind": row.kind,
+                "session_id": row.session_id,
+                "attempt": row.attempt,
+                "body": body,
+            }
+        )
+
+    async def _start(self, row: OrderRow) -> StartOrder:
+        said = await self._store.outbox.queued_messages(row.session_id)
+        return StartOrder.model_validate(
+            {
+                **_SPEC.validate_python(row.spec),
+                "task": row.task,
+                "repo": row.repo,
+                "base": row.base,
+                "branch": row.branch,
+                "agent": row.agent,
+                "parent_session_id": row.parent_id,
+                "worktree": row.worktree,
+                "resume": row.worktree is not None,
+                "messages": [
+                    MessageOrder(
+                        message_id=one.message_id, text=one.text, mode=one.mode, sender=one.sender
+                    )
+                    for one in said
+                ],
+                "credential": await self._credential(row),
+            }
+        )
+
+    async def _credential(self, row: OrderRow) -> str:
+        token = self._minted.get((row.session_id, row.attempt))
+        if token is None:  # a hub that died had it in memory
+            digest = self.mint(row.session_id, row.attempt)
+            await self._store.outbox.set_credential(row.session_id, row.attempt, digest)
+            token = self._minted[row.session_id, row.attempt]
+        return token
