@@ -26,11 +26,14 @@ class Supervisor:
     async def connect(cls, socket_path: Path, on_spool: Callable[[int], None]) -> Supervisor:
         """``on_spool`` gets the last record's number, at once and whenever the spool grew.
 
-        Raises UNAVAILABLE when nobody listens there.
+        Raises UNAVAILABLE when nobody listens there, or too many wait to be heard.
         """
         loop = asyncio.get_running_loop()
         try:
-            _, wire = await loop.create_unix_connection(lambda: _Wire(on_spool), str(socket_path))
+            transport, wire = await loop.create_unix_connection(
+                lambda: _Wire(on_spool), str(socket_path)
+            )
+            _check_connected(transport)
         except OSError as error:
             raise Unavailable(
                 "SUPERVISOR_GONE", f"no supervisor listens at {socket_path}: {error.strerror}"
@@ -125,6 +128,15 @@ class _Wire(asyncio.Protocol):
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(_line_down())
+
+
+def _check_connected(transport: asyncio.Transport) -> None:
+    """asyncio takes EAGAIN, a full queue at a unix socket, for a connection under way."""
+    try:
+        transport.get_extra_info("socket").getpeername()
+    except OSError:
+        transport.abort()
+        raise
 
 
 def _line_down() -> Unavailable:

@@ -22,6 +22,7 @@ _LINE_BYTES = 20 * 1024 * 1024
 _UNREAD_BYTES = 1024 * 1024
 _FAREWELL_S = 1.0
 _VISITORS = 64
+_WAITING = 1024
 
 
 class Door:
@@ -197,5 +198,5 @@ def _listen(path: str) -> socket.socket:
         listener.bind(path)
     finally:
         os.umask(before)
-    listener.listen(16)
+    listener.listen(_WAITING)
     return listener

@@ -8,10 +8,12 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import cast
@@ -467,13 +469,24 @@ async def test_a_stop_works_on_a_full_disk(case: Case) -> None:
 
 async def test_a_crowd_at_the_door_keeps_nobody_out(case: Case) -> None:
     await case.bash("read -r _")
-    crowd = [await asyncio.open_unix_connection(str(case.folder / "s")) for _ in range(80)]
-    line = await case.connect()
-    assert (await line.status())["alive"] is True
-    for _, writer in crowd:
-        writer.close()
+    with ExitStack() as crowd:
+        for _ in range(80):
+            visitor = crowd.enter_context(socket.socket(socket.AF_UNIX))
+            visitor.connect(str(case.folder / "s"))
+        line = await case.connect()
+        assert (await line.status())["alive"] is True
     await stop(line)
     await case.wait_exit()
+
+
+async def test_a_full_queue_at_the_door_is_told_and_not_taken_for_a_line(case: Case) -> None:
+    path = case.folder / "full"
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(str(path))
+        listener.listen(0)
+        first.connect(str(path))
+        with pytest.raises(Unavailable, match="SUPERVISOR_GONE"):
+            await Supervisor.connect(path, case.on_spool)
 
 
 async def test_nonsense_at_the_door_is_answered_and_harms_nobody(case: Case) -> None:
