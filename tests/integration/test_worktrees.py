@@ -185,7 +185,9 @@ async def test_a_source_that_is_a_linked_worktree(house: House, tmp_path: Path) 
     assert made.base_commit == tip
 
 
-async def test_fresh_fetches_only_when_something_changed(house: House) -> None:
+async def test_fresh_fetches_only_when_something_changed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clone = await house.clone()
     fetched = 0
     fetch = clone.fetch
@@ -195,7 +197,7 @@ async def test_fresh_fetches_only_when_something_changed(house: House) -> None:
         fetched += 1
         await fetch()
 
-    clone.fetch = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(clone, "fetch", counted)
     await clone.fresh()
     assert fetched == 0
     commit(house.source, "x")
