@@ -56,13 +56,13 @@ class Placement:
     async def _place(self) -> bool:
         """Whether anybody was placed."""
         desk = self.desk
-        waiting = await desk.store.outbox.waiting(PLACED_AT_ONCE)
-        if not waiting:
-            return False
         rooms = [
             placement.Room(row.spoke_id, row.name, views.labels(row.labels), row.slots, row.live)
             for row in await desk.store.outbox.room()
         ]
+        if not rooms:
+            return False
+        waiting = await desk.store.outbox.waiting([r.spoke_id for r in rooms], PLACED_AT_ONCE)
         attempts = {row.session_id: row.attempt + 1 for row in waiting}
         places = placement.decide(
             [

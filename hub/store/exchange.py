@@ -161,8 +161,9 @@ class Outbox:
         self._postgres = postgres
         self._pool = postgres.pool
 
-    async def waiting(self, limit: int) -> list[QueuedRow]:
-        return await queries.queued_sessions.all(self._pool, limit)
+    async def waiting(self, spokes: Sequence[str], limit: int) -> list[QueuedRow]:
+        """Who waits for one of these spokes, in the order of placing."""
+        return await queries.queued_sessions.all(self._pool, list(spokes), limit)
 
     async def room(self) -> list[RoomRow]:
         return await queries.spokes_with_room.all(self._pool)

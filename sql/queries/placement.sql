@@ -1,17 +1,22 @@
 -- name: queued_sessions
--- Who waits for a spoke, first come first placed within a priority.
+-- Who waits for one of these spokes, first come first placed within a priority. Who fits none of
+-- them holds nobody up.
 SELECT s.session_id, s.wanted_spoke, s.requires, s.attempt FROM sessions s
  WHERE s.state = 'queued' AND s.desired = 'run' AND s.not_before <= now()
- ORDER BY s.priority DESC, s.created_at, s.session_id LIMIT $1;
+   AND EXISTS (SELECT FROM spokes p WHERE p.spoke_id = ANY ($1::text[])
+                 AND p.labels @> s.requires
+                 AND (s.wanted_spoke IS NULL OR s.wanted_spoke IN (p.spoke_id, p.name)))
+ ORDER BY s.priority DESC, s.created_at, s.session_id LIMIT $2;
 
 -- name: spokes_with_room
 -- Where work may go, and how much room there is.
-SELECT p.spoke_id, p.name, p.labels, p.slots,
-       (SELECT count(*) FROM mappings m WHERE m.spoke_id = p.spoke_id AND m.released_at IS NULL)::int
-           AS live
-  FROM spokes p
- WHERE p.online AND NOT p.cordoned AND NOT p.draining AND p.revoked_at IS NULL
- ORDER BY p.spoke_id;
+SELECT r.spoke_id, r.name, r.labels, r.slots, r.live FROM (
+    SELECT p.spoke_id, p.name, p.labels, p.slots,
+           (SELECT count(*) FROM mappings m
+             WHERE m.spoke_id = p.spoke_id AND m.released_at IS NULL)::int AS live
+      FROM spokes p
+     WHERE p.online AND NOT p.cordoned AND NOT p.draining AND p.revoked_at IS NULL) r
+ WHERE r.live < r.slots ORDER BY r.spoke_id;
 
 -- name: lock_sessions
 -- Hold several sessions, in the order that everybody keeps.

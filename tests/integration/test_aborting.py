@@ -1,0 +1,101 @@
+"""Abort marks a whole tree, once, and the orders for the spokes are in the outbox with it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hub.store import Postgres, Store
+from protocol.session import State
+from tests.support import rows
+from tests.support.rows import new_session, record
+
+
+async def _abort(store: Store, root: str, *, upgrade: bool = False) -> str:
+    under, _ = await store.sessions.abort(
+        root, f"ab_{root}", "test", {"reason": "enough", "now": upgrade}, upgrade=upgrade
+    )
+    return under.abort_id
+
+
+async def test_a_tree_over_two_spokes_is_told_to_stop(store: Store) -> None:
+    (one, at_one), (two, at_two) = await rows.spoke(store), await rows.spoke(store)
+    top = (await rows.spawn(store)).session_id
+    middle = (await rows.spawn(store, new_session(parent=top))).session_id
+    below = (await rows.spawn(store, new_session(parent=middle))).session_id
+    await rows.run(store, one, at_one.epoch, top)
+    await rows.run(store, two, at_two.epoch, middle)
+    await rows.run(store, one, at_one.epoch, below)
+    await _abort(store, top)
+    views = {row.session_id: row for row in await store.sessions.views([top, middle, below])}
+    assert {row.state for row in views.values()} == {State.ABORTING}
+    orders = [
+        (spoke, row.session_id)
+        for spoke in (one, two)
+        for row in await store.outbox.pending(spoke, 0, 100)
+        if row.kind == "stop"
+    ]
+    assert sorted(orders) == sorted([(one, top), (two, middle), (one, below)])
+
+
+async def test_asking_twice_gives_the_first_abort_and_orders_nothing_more(store: Store) -> None:
+    spoke, at = await rows.spoke(store)
+    id = (await rows.spawn(store)).session_id
+    await rows.run(store, spoke, at.epoch, id)
+    first = await _abort(store, id)
+    before = await store.outbox.pending(spoke, 0, 100)
+    under, _ = await store.sessions.abort(id, "ab_other", "test", {"reason": "r"}, upgrade=False)
+    assert under.abort_id == first
+    assert await store.outbox.pending(spoke, 0, 100) == before
+
+
+async def test_now_upgrades_an_abort_under_way(store: Store) -> None:
+    spoke, at = await rows.spoke(store)
+    id = (await rows.spawn(store)).session_id
+    await rows.run(store, spoke, at.epoch, id)
+    await _abort(store, id)
+    await _abort(store, id, upgrade=True)
+    stops = [row for row in await store.outbox.pending(spoke, 0, 100) if row.kind == "stop"]
+    assert [isinstance(row.body, dict) and row.body["now"] for row in stops] == [False, True]
+
+
+async def test_a_child_that_was_spawned_to_continue_is_spared(store: Store) -> None:
+    top = (await rows.spawn(store)).session_id
+    spared = (
+        await rows.spawn(store, new_session(parent=top, on_parent_abort="continue-running"))
+    ).session_id
+    below = (await rows.spawn(store, new_session(parent=spared))).session_id
+    await _abort(store, top)
+    states = {row.session_id: row.state for row in await store.sessions.views([top, spared, below])}
+    assert states == {top: State.ABORTED, spared: State.QUEUED, below: State.QUEUED}
+    tree = {row.session_id: row.spared for row in await store.sessions.tree(top)}
+    assert tree == {top: False, spared: True, below: True}
+
+
+async def test_live_children_of_an_ended_parent_are_aborted(store: Store) -> None:
+    spoke, at = await rows.spoke(store)
+    top = (await rows.spawn(store)).session_id
+    child = (await rows.spawn(store, new_session(parent=top))).session_id
+    attempt = await rows.run(store, spoke, at.epoch, top)
+    exited = record("exited", outcome="completed", exitCode=0)
+    await store.exchange.append(spoke, at.epoch, top, attempt, 3, [exited])
+    await _abort(store, top)
+    states = {row.session_id: row.state for row in await store.sessions.views([top, child])}
+    assert states == {top: State.COMPLETED, child: State.ABORTED}
+
+
+async def test_a_finish_and_an_abort_at_once_have_one_end(
+    store: Store, connections: Postgres
+) -> None:
+    spoke, at = await rows.spoke(store)
+    for _ in range(50):
+        id = (await rows.spawn(store)).session_id
+        attempt = await rows.run(store, spoke, at.epoch, id)
+        exited = record("exited", outcome="completed", exitCode=0)
+        await asyncio.gather(
+            _abort(store, id), store.exchange.append(spoke, at.epoch, id, attempt, 3, [exited])
+        )
+        kinds = await connections.pool.fetch(
+            "SELECT kind FROM session_events WHERE session_id = $1 ORDER BY seq", id
+        )
+        ends = [row["kind"] for row in kinds if row["kind"] in ("completed", "aborted", "failed")]
+        assert ends == ["completed"], "it finished; that an abort was asked is kept beside it"

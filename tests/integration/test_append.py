@@ -1,0 +1,115 @@
+"""Records are stored once each, in order, from the current attempt over the current connection."""
+
+from __future__ import annotations
+
+import pytest
+
+from hub.store import Store
+from protocol.session import Fact, State
+from tests.support import rows
+from tests.support.rows import record
+
+
+async def _running(store: Store) -> tuple[str, int, str, int]:
+    spoke, at = await rows.spoke(store)
+    id = (await rows.spawn(store)).session_id
+    attempt = await rows.run(store, spoke, at.epoch, id)
+    return spoke, at.epoch, id, attempt
+
+
+def _lines(*texts: str) -> list[rows.Record]:
+    return [record("stdout", text=text) for text in texts]
+
+
+async def _texts(store: Store, id: str) -> list[object]:
+    story = await store.sessions.story(id)
+    events = await store.sessions.events(story, id, 0, 1_000)
+    assert [event.seq for event in events] == list(range(1, story.last_seq + 1)), "gapless"
+    return [e.body["text"] for e in events if e.kind == "stdout" and isinstance(e.body, dict)]
+
+
+async def test_a_batch_sent_again_is_stored_once(store: Store) -> None:
+    spoke, epoch, id, attempt = await _running(store)
+    for _ in range(2):
+        row = await store.exchange.append(spoke, epoch, id, attempt, 3, _lines("a", "b"))
+        assert (row.verdict, row.stored) == ("ok", 4)
+    assert await _texts(store, id) == ["a", "b"]
+
+
+async def test_a_batch_that_overlaps_adds_only_what_is_new(store: Store) -> None:
+    spoke, epoch, id, attempt = await _running(store)
+    await store.exchange.append(spoke, epoch, id, attempt, 3, _lines("a", "b"))
+    row = await store.exchange.append(spoke, epoch, id, attempt, 4, _lines("b", "c"))
+    assert (row.stored, row.skipped) == (5, 1)
+    assert await _texts(store, id) == ["a", "b", "c"]
+
+
+async def test_after_a_gap_nothing_is_stored(store: Store) -> None:
+    spoke, epoch, id, attempt = await _running(store)
+    row = await store.exchange.append(spoke, epoch, id, attempt, 9, _lines("z"))
+    assert (row.verdict, row.stored) == ("ok", 2)
+    assert await _texts(store, id) == []
+
+
+async def test_an_old_connection_stores_nothing_and_is_told_to_reconnect(store: Store) -> None:
+    spoke, epoch, id, attempt = await _running(store)
+    await store.exchange.greet(rows.hello(spoke), "1", 45)
+    row = await store.exchange.append(spoke, epoch, id, attempt, 3, _lines("late"))
+    assert row.verdict == "stale_epoch"
+    assert await _texts(store, id) == []
+
+
+async def test_an_old_attempt_stores_nothing_and_is_told_to_stop(store: Store) -> None:
+    spoke, epoch, id, attempt = await _running(store)
+    exited = record("exited", outcome="blocked")
+    await store.exchange.append(spoke, epoch, id, attempt, 3, [exited])
+    await store.sessions.tell(id, Fact.REOPENED, None, {})
+    assert await rows.assign(store, id, spoke) == attempt + 1
+    row = await store.exchange.append(spoke, epoch, id, attempt, 4, _lines("ghost"))
+    assert row.verdict == "superseded"
+
+
+async def test_another_spoke_stores_nothing(store: Store) -> None:
+    _, _, id, attempt = await _running(store)
+    other, at = await rows.spoke(store)
+    row = await store.exchange.append(other, at.epoch, id, attempt, 3, _lines("not mine"))
+    assert row.verdict == "superseded"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [("completed", State.COMPLETED), ("failed", State.FAILED), ("blocked", State.BLOCKED)],
+)
+async def test_the_final_report_ends_the_session(store: Store, outcome: str, state: State) -> None:
+    spoke, epoch, id, attempt = await _running(store)
+    exited = record("exited", outcome=outcome, exitCode=3, reason="because")
+    await store.exchange.append(spoke, epoch, id, attempt, 3, [exited])
+    view = await store.sessions.view(id)
+    assert (view.state, view.exit_code, view.reason) == (state, 3, "because")
+    assert view.finished_at is not None
+
+
+async def test_late_truth_beats_a_guess(store: Store) -> None:
+    spoke, epoch, id, attempt = await _running(store)
+    await store.sessions.tell(id, Fact.CONTACT_LOST, "gone", {})
+    assert await store.exchange.give_up(id, attempt, "too long") is State.LOST
+    records = [*_lines("still here"), record("exited", outcome="completed", exitCode=0)]
+    row = await store.exchange.append(spoke, epoch, id, attempt, 3, records)
+    assert row.verdict == "ok"
+    assert (await store.sessions.view(id)).state is State.COMPLETED
+    assert await _texts(store, id) == ["still here"]
+
+
+async def test_an_abort_is_confirmed_only_without_survivors(store: Store) -> None:
+    spoke, epoch, id, attempt = await _running(store)
+    await store.sessions.abort(id, "ab_1", "test", {"reason": "r"}, upgrade=False)
+    exited = record("exited", outcome="aborted", survivors=2, endedBy="SIGKILL")
+    await store.exchange.append(spoke, epoch, id, attempt, 3, [exited])
+    view = await store.sessions.view(id)
+    assert (view.state, view.abort_confirmed) == (State.ABORTED, False)
+
+
+async def test_what_the_table_refuses_is_refused_by_postgres_too(store: Store) -> None:
+    id = (await rows.spawn(store)).session_id
+    assert await store.sessions.tell(id, Fact.STARTED, None, {}) is None
+    assert (await store.sessions.view(id)).state is State.QUEUED

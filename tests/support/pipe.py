@@ -1,0 +1,86 @@
+"""A wire made of nothing: two ends, no sockets, frames in order until it is cut or closed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+
+
+class End:
+    """One end of a pipe; it is a `protocol.aio.wire.Wire`.
+
+    `hold` stops this end from taking data: the far side's `send` waits, as it would on a full
+    socket. `inject` puts many frames there at once, as one read of a socket would.
+    """
+
+    def __init__(self) -> None:
+        self.closed: tuple[int, str] | None = None  # how we closed it
+        self._far = self
+        self._inbox: deque[str | bytes] = deque()
+        self._arrived = asyncio.Event()
+        self._taking = asyncio.Event()
+        self._taking.set()
+        self._over = False
+
+    def join(self, far: End) -> None:
+        self._far = far
+
+    # The wire of a node.
+
+    async def send(self, text: bytes) -> None:
+        await self._far._taking.wait()
+        self._far.inject(text.decode())
+
+    async def messages(self) -> AsyncIterator[str | bytes]:
+        while True:
+            while self._inbox:
+                yield self._inbox.popleft()
+            if self._over:
+                return
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def close(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+        self.cut()
+
+    def cut(self) -> None:
+        for end in (self, self._far):
+            end._over = True
+            end._arrived.set()
+            end._taking.set()
+
+    # The hands of a test.
+
+    def inject(self, *messages: str | bytes) -> None:
+        """These messages have arrived here."""
+        if not self._over:
+            self._inbox.extend(messages)
+            self._arrived.set()
+
+    def hold(self) -> None:
+        self._taking.clear()
+
+    def release(self) -> None:
+        self._taking.set()
+
+    async def take(self, count: int = 1) -> list[str | bytes]:
+        """The next messages that arrive here."""
+        taken: list[str | bytes] = []
+        while len(taken) < count:
+            if self._inbox:
+                taken.append(self._inbox.popleft())
+            elif self._over:
+                raise EOFError(f"over after {len(taken)} of {count} messages")
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
+        return taken
+
+
+def pipe() -> tuple[End, End]:
+    near, far = End(), End()
+    near.join(far)
+    far.join(near)
+    return near, far
