@@ -171,8 +171,6 @@ CREATE INDEX sessions_newest ON sessions (created_at DESC, session_id DESC);
 CREATE INDEX sessions_live ON sessions (created_at DESC, session_id DESC)
     WHERE NOT session_ended(state);
 CREATE INDEX sessions_parent ON sessions (parent_id) WHERE parent_id IS NOT NULL;
-CREATE INDEX sessions_branch_name ON sessions (branch);
-CREATE INDEX sessions_task ON sessions (task);
 CREATE INDEX sessions_queue_deadline ON sessions (queue_deadline)
     WHERE state = 'queued' AND queue_deadline IS NOT NULL;
 CREATE INDEX sessions_run_deadline ON sessions (run_deadline)

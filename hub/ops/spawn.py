@@ -36,9 +36,10 @@ async def spawn(desk: Desk, asked: Asked[SpawnParams]) -> Spawned:
     learn of it. When only the caller's link is lost, the session goes on.
     """
     params = asked.params
-    stored = await store_one(desk, asked, params)
+    new = _new_session(asked, params)
+    stored = await _store(desk, asked, new)
     if params.until == "queued" and stored.created:
-        return _accepted(params, stored)
+        return _accepted(new)
     try:
         row = await _wait_for(desk, stored.session_id, params.until)
     except asyncio.CancelledError:
@@ -50,11 +51,10 @@ async def spawn(desk: Desk, asked: Asked[SpawnParams]) -> Spawned:
     return _answer(row, stored)
 
 
-async def store_one(desk: Desk, asked: Asked[object], params: SpawnParams) -> Stored:
+async def _store(desk: Desk, asked: Asked[object], new: NewSession) -> Stored:
     """Make a session durable and wake placement."""
-    if params.parent_session_id is not None:
-        await check_reach(desk, asked.principal, params.parent_session_id, own=True)
-    new = _new_session(asked, params)
+    if new.parent_id is not None:
+        await check_reach(desk, asked.principal, new.parent_id, own=True)
     if asked.principal.role is Role.SESSION:
         new = await _within_grant(desk, asked, new)
         stored = await desk.store.spawner.spawn_within_grant(new)
@@ -136,12 +136,12 @@ async def _wait_for(desk: Desk, id: str, until: Until) -> ViewRow:
             await bell.wait()
 
 
-def _accepted(params: SpawnParams, stored: Stored) -> Spawned:
+def _accepted(new: NewSession) -> Spawned:
     return Spawned(
-        session_id=stored.session_id,
+        session_id=new.session_id,
         state=State.QUEUED,
-        task=params.task,
-        branch=params.branch or words.branch_for(params.task, stored.session_id),
+        task=new.task,
+        branch=new.branch,
         attempt=0,
         created=True,
     )

@@ -43,7 +43,13 @@ async def connected(dsn: str, size: int = POOL_SIZE) -> AsyncGenerator[Postgres]
             max_size=size,
             init=_speak,
             reset=_leave,
-            server_settings={"search_path": "coord", "application_name": "coord-hub"},
+            server_settings={
+                "search_path": "coord",
+                "application_name": "coord-hub",
+                # Every statement is prepared and none depends on its parameters' selectivity;
+                # planning the spawn anew takes as long as running it.
+                "plan_cache_mode": "force_generic_plan",
+            },
             command_timeout=60,
         )
     try:

@@ -36,14 +36,14 @@ class Work(Params):
     base: Word | None = None  #: branch, tag or commit; the remote's default branch
     agent: Word = "command"
     command: Path | None = None  #: the program, for the command agent
-    args: Annotated[list[Text], Field(max_length=1_000)] = []
-    env: Environment = {}
+    args: Annotated[list[Text], Field(max_length=1_000)] = Field(default_factory=list[str])
+    env: Environment = Field(default_factory=dict[str, str])
     stdin: Literal["open", "closed"] = "open"  #: open: messages are written to it, line by line
     parent_session_id: Word | None = None
     on_parent_abort: OnParentAbort = "abort-dependents"
-    labels: Labels = {}
+    labels: Labels = Field(default_factory=dict[str, str])
     spoke: Word | None = None  #: name or id; nothing else will do
-    requires: Labels = {}  #: labels that the spoke must carry
+    requires: Labels = Field(default_factory=dict[str, str])  #: labels that the spoke must carry
     priority: Annotated[StrictInt, Field(ge=-100, le=100)] = 0
     idempotency_key: Word | None = None
     until: Until = "running"
@@ -76,7 +76,7 @@ class SwarmTask(Params):
     task: Word
     prompt: Text | None = None
     branch: Word | None = None
-    labels: Labels = {}
+    labels: Labels = Field(default_factory=dict[str, str])
 
 
 class SwarmParams(Work):
@@ -114,7 +114,7 @@ class StatusParams(Params):
     states: Annotated[list[State], Field(max_length=16)] | None = None
     live: Flag | None = None  #: only sessions that have not ended (True), or that have (False)
     spoke: Word | None = None
-    labels: Labels = {}
+    labels: Labels = Field(default_factory=dict[str, str])
     limit: Limit = 100
     after: Word | None = None  #: `next` of the page before
 
