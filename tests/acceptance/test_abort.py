@@ -1,0 +1,162 @@
+"""Stopped means seen dead: over two machines, through setsid, with a receipt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import FailedPrecondition
+from protocol.ops.sessions import Receipt
+from tests.support.world import COORDCTL, World, make_repository, marked, story, until, world
+
+LONG = "while true; do sleep 0.2; done"
+
+
+def _lead(child: str) -> str:
+    """A shell that spawns a child through coordctl, says so, and goes on."""
+    return f"{child} || exit 9; echo spawned; {LONG}"
+
+
+def _spawn(task: str, repo: str, spoke: str, script: str, *more: str) -> str:
+    quoted = script.replace("'", "'\\''")
+    flags = " ".join(more)
+    return f"{COORDCTL} spawn {task} --repo {repo} --spoke {spoke} {flags} -- sh -c '{quoted}'"
+
+
+async def test_a_tree_over_two_spokes_is_aborted_with_one_call(
+    tmp_path: Path, hub_database: str
+) -> None:
+    repo = make_repository(tmp_path / "repo")
+    async with world(tmp_path, hub_database, "anvil", "forge") as here, here.client() as hub:
+        deepest = f"setsid nohup sleep 600 >/dev/null 2>&1 & echo dug in; {LONG}"
+        middle = _lead(_spawn("c", repo, "anvil", deepest))
+        spared = _spawn("d", repo, "forge", LONG, "--on-parent-abort", "continue-running")
+        top = _lead(f"{_spawn('b', repo, 'forge', middle)} && {spared}")
+        a = await hub.spawn("a", repo=repo, spoke="anvil", command="sh", args=["-c", top])
+        async for event in hub.events(a.session_id):
+            if event.body.get("text") == "spawned":
+                break
+        tree = (await hub.status(tree=a.session_id)).sessions
+        ids = {one.task: one.session_id for one in tree}
+        assert ids.keys() == {"a", "b", "c", "d"}
+        async for event in hub.events(ids["c"]):
+            if event.body.get("text") == "dug in":
+                break
+        assert any("sleep 600" in line for line in marked(ids["c"]).values())
+
+        receipt = await hub.abort(a.session_id, reason="enough")
+
+        _check_receipt(receipt, {ids["a"], ids["b"], ids["c"]}, ids["d"])
+        assert marked(ids["a"], ids["b"], ids["c"]) == {}, "nothing of theirs is left"
+        assert marked(ids["d"]), "the child that was to continue lives on"
+        again = await hub.abort(a.session_id, reason="really")
+        assert again.abort_id == receipt.abort_id
+        assert again.sessions == receipt.sessions, "a second abort changes nothing"
+        with pytest.raises(FailedPrecondition) as refused:
+            await hub.spawn("late", repo=repo, parent_session_id=ids["a"], command="true")
+        assert refused.value.reason == "PARENT_ABORTED"
+        with pytest.raises(FailedPrecondition) as refused:
+            await hub.message(ids["b"], "hello?")
+        assert refused.value.reason == "SESSION_ABORTED"
+        await hub.abort(ids["d"])
+        assert marked(ids["d"]) == {}
+
+
+def _check_receipt(receipt: Receipt, hit: set[str], spared: str) -> None:
+    assert receipt.complete
+    assert {one.session_id for one in receipt.sessions} == hit
+    assert receipt.spared == [spared]
+    for one in receipt.sessions:
+        assert one.confirmed, one
+        assert (one.after, one.survivors) == ("aborted", 0), one
+        assert one.ended_by in ("SIGINT", "SIGTERM", "SIGKILL"), one
+        assert one.ended_at is not None
+
+
+async def test_an_abort_waits_for_a_spoke_that_is_away(tmp_path: Path, hub_database: str) -> None:
+    repo = make_repository(tmp_path / "repo")
+    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+        made = await hub.spawn("a", repo=repo, command="sh", args=["-c", LONG])
+        await here.spokes["anvil"].kill()
+        receipt = await hub.abort(made.session_id, wait_ms=100)
+        assert not receipt.complete
+        assert receipt.sessions[0].pending
+        assert marked(made.session_id), "its agent outlives its daemon"
+        await here.spokes["anvil"].start()
+        receipt = await hub.abort(made.session_id)
+        assert receipt.complete
+        assert marked(made.session_id) == {}
+
+
+async def test_an_abort_while_the_worktree_is_made_leaves_nothing(
+    tmp_path: Path, hub_database: str
+) -> None:
+    repo = make_repository(tmp_path / "repo", files=2_000)
+    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+        made = await hub.spawn("a", repo=repo, command="sh", args=["-c", LONG], until="assigned")
+        receipt = await hub.abort(made.session_id)
+        assert receipt.complete
+        assert marked(made.session_id) == {}
+        again = await hub.spawn("b", repo=repo, branch=made.branch, command="true", until="running")
+        assert again.worktree is not None, "its branch is free again"
+
+
+async def test_a_safe_exit_is_blocked_and_a_message_starts_it_again(
+    tmp_path: Path, hub_database: str
+) -> None:
+    repo = make_repository(tmp_path / "repo")
+    script = f"""
+        if [ -e asked ]; then read -r answer; echo "the answer is $answer"; exit 0; fi
+        touch asked; {COORDCTL} notify --level blocking 'which database?'; {LONG}"""
+    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+        made = await hub.spawn("a", repo=repo, command="sh", args=["-c", script])
+        said = await hub.wait(made.session_id, timeout_ms=60_000)
+        assert (said.sessions[0].state, said.sessions[0].reason) == ("blocked", "which database?")
+        assert marked(made.session_id) == {}
+        await hub.message(made.session_id, "the small one")
+        said = await hub.wait(made.session_id, timeout_ms=60_000)
+        assert (said.sessions[0].state, said.sessions[0].attempt) == ("completed", 2)
+        texts = [event.body.get("text") for event in await story(hub, made.session_id)]
+        assert "the answer is the small one" in texts
+
+
+async def test_an_aborted_spawn_call_leaves_no_session_behind(
+    here_with_no_spoke: World,
+) -> None:
+    import asyncio
+
+    async with here_with_no_spoke.client() as hub:
+        waiting = asyncio.create_task(hub.spawn("a", repo="/nowhere", command="true"))
+        async with asyncio.timeout(30):
+            while not (found := (await hub.status(live=True)).sessions):
+                await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        [session] = (await hub.status(session_id=found[0].session_id)).sessions
+        assert session.state == "aborted"
+
+
+@pytest.fixture
+async def here_with_no_spoke(tmp_path: Path, hub_database: str):
+    async with world(tmp_path, hub_database) as here:
+        yield here
+
+
+async def test_killing_the_leader_by_hand_is_seen(tmp_path: Path, hub_database: str) -> None:
+    """Somebody else kills the agent: the session fails, and says by which signal."""
+    import os
+    import signal
+
+    repo = make_repository(tmp_path / "repo")
+    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+        made = await hub.spawn("a", repo=repo, command="sleep", args=["600"])
+        await until(lambda: marked(made.session_id), "the agent runs")
+        for pid, line in marked(made.session_id).items():
+            if line.startswith("sleep"):
+                os.kill(pid, signal.SIGKILL)
+        said = await hub.wait(made.session_id, timeout_ms=60_000)
+        assert said.sessions[0].state == "failed"
+        last = [event for event in await story(hub, made.session_id) if event.kind == "exited"]
+        assert last[-1].body["signal"] == "SIGKILL"

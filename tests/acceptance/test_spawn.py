@@ -1,0 +1,113 @@
+"""Spawns: once by key, side by side on one clone, and all or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import FailedPrecondition, InvalidArgument
+from tests.support.repositories import git
+from tests.support.world import ended, lines, make_repository, marked, story, world
+
+
+async def test_two_hundred_spawns_with_one_key_make_one_session(
+    tmp_path: Path, hub_database: str
+) -> None:
+    repo = make_repository(tmp_path / "repo")
+    async with (
+        world(tmp_path, hub_database, "anvil") as here,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        hubs = [await stack.enter_async_context(here.client()) for _ in range(10)]
+        made = await asyncio.gather(
+            *(
+                hubs[n % 10].spawn(
+                    "once", repo=repo, branch="feat/once", idempotency_key="k",
+                    command="sleep", args=["600"],
+                )
+                for n in range(200)
+            )
+        )  # fmt: skip
+        assert len({one.session_id for one in made}) == 1
+        assert len({one.worktree for one in made}) == 1
+        assert sum(one.created for one in made) == 1
+        sessions = (await hubs[0].status()).sessions
+        assert [one.branch for one in sessions] == ["feat/once"]
+        worktrees = list((tmp_path / "spoke-anvil" / "worktrees").glob("*/ses_*"))
+        assert [str(path) for path in worktrees] == [made[0].worktree]
+        assert len([x for x in marked(made[0].session_id).values() if "sleep 600" in x]) == 1
+
+
+async def test_twenty_spawns_at_once_on_one_clone(tmp_path: Path, hub_database: str) -> None:
+    repo = make_repository(tmp_path / "repo")
+    commit = "date +%N > mine; git add mine; git commit -qm mine; git rev-parse --abbrev-ref HEAD"
+    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+        swarmed = await hub.swarm(
+            [f"t{n}" for n in range(20)], repo=repo, branch_prefix="feat/",
+            command="sh", args=["-c", commit],
+        )  # fmt: skip
+        assert swarmed.failed == 0, swarmed.results
+        made = [one.session for one in swarmed.results if one.session is not None]
+        for session in await ended(hub, *(one.session_id for one in made)):
+            events = await story(hub, session.session_id)
+            assert session.state == "completed", events
+            assert lines(events) == [session.branch]
+            assert session.base_commit == git(Path(repo), "rev-parse", "HEAD")
+            assert git(Path(str(session.worktree)), "log", "--format=%s", "-1") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({"base": "no-such-branch"}, "BAD_REF"),
+        ({"agent": "no-such-agent"}, "AGENT_UNKNOWN"),
+        ({"command": "/no/such/program"}, "AGENT_NOT_FOUND"),
+        ({"env": {"LD_PRELOAD": "/x.so"}}, "BAD_ENV"),
+    ],
+)
+async def test_a_spawn_that_cannot_work_leaves_nothing_and_says_why(
+    tmp_path: Path, hub_database: str, params: dict[str, object], reason: str
+) -> None:
+    repo = make_repository(tmp_path / "repo")
+    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+        asked = {"task": "t", "repo": repo, "branch": "feat/x", "command": "true", **params}
+        with pytest.raises(FailedPrecondition) as failed:
+            await hub.call("coord.spawn", asked)
+        assert failed.value.reason == reason
+        assert failed.value.advice
+        assert (await hub.status(live=True)).sessions == []
+        good = await hub.spawn("t", repo=repo, branch="feat/x", command="true")
+        assert good.branch == "feat/x", "the branch was not left behind"
+
+
+async def test_what_would_reach_git_as_an_option_does_not(
+    tmp_path: Path, hub_database: str
+) -> None:
+    async with world(tmp_path, hub_database) as here, here.client() as hub:
+        for field, value in (
+            ("branch", "--lock"), ("branch", "a..b"), ("base", "--output=/x"),
+            ("repo", "ext::sh -c true"), ("repo", "--upload-pack=x"), ("repo", "https://u:p@h/x"),
+        ):  # fmt: skip
+            asked = {"task": "t", "repo": "/r", "command": "true", field: value}
+            with pytest.raises(InvalidArgument) as refused:
+                await hub.call("coord.spawn", asked)
+            assert refused.value.reason in ("BAD_REF", "BAD_REPO_URL")
+
+
+async def test_the_prompt_comes_by_file_and_environment_and_messages_by_stdin(
+    tmp_path: Path, hub_database: str
+) -> None:
+    repo = make_repository(tmp_path / "repo")
+    script = 'cat "$COORD_PROMPT_FILE"; echo; echo "$COORD_PROMPT"; read -r x; echo "heard $x"'
+    prompt = "do $(touch /tmp/never) `it` 'well' \"now\""
+    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+        made = await hub.spawn("t", repo=repo, prompt=prompt, command="sh", args=["-c", script])
+        said = await hub.message(made.session_id, "a word; with $signs")
+        assert said.state == "delivered"
+        await ended(hub, made.session_id)
+        assert lines(await story(hub, made.session_id)) == [
+            prompt, prompt, "heard a word; with $signs",
+        ]  # fmt: skip

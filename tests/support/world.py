@@ -1,0 +1,207 @@
+"""Whole processes: a hub and its spokes, started, killed and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import coord
+from protocol.errors import CallError
+from protocol.ops.sessions import Event, SessionView
+from tests.support.repositories import make_repository
+
+COORDCTL = str(Path(sys.executable).with_name("coordctl"))
+PATIENCE = 60.0  # seconds for anything that should happen
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for a named condition of this machine."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.02)
+    assert condition(), what
+
+
+def marked(*sessions: str) -> dict[int, str]:
+    """The processes whose environment carries one of these sessions: pid -> command line."""
+    marks = [f"COORD_SESSION_ID={id}".encode() for id in sessions]
+    found: dict[int, str] = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            environ = (entry / "environ").read_bytes().split(b"\0")
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if any(mark in environ for mark in marks):
+            found[int(entry.name)] = line
+    return found
+
+
+@dataclass(slots=True)
+class Daemon:
+    """One process of ours, and where it writes what it says."""
+
+    argv: list[str]
+    env: Mapping[str, str]
+    log: Path
+    process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self.log.open("ab") as out:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.argv, env=self.env, stdout=out, stderr=out, stdin=asyncio.subprocess.DEVNULL
+            )
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    async def kill(self) -> None:
+        await self.end(signal.SIGKILL)
+
+    async def end(self, with_signal: int = signal.SIGTERM) -> int | None:
+        """Signal it and wait for its end; its exit status."""
+        if self.process is None or self.process.returncode is not None:
+            return None
+        os.kill(self.process.pid, with_signal)
+        return await asyncio.wait_for(self.process.wait(), PATIENCE)
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+@dataclass(slots=True)
+class World:
+    folder: Path
+    url: str
+    hub: Daemon
+    spokes: dict[str, Daemon] = field(default_factory=dict[str, Daemon])
+
+    @property
+    def token(self) -> str:
+        return (self.folder / "hub" / "admin-token").read_text().strip()
+
+    def connect(self) -> object:
+        return coord.connect(self.url, self.token)
+
+    @asynccontextmanager
+    async def client(self) -> AsyncGenerator[coord.Hub]:
+        """A client, as soon as the hub answers."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    async with coord.connect(self.url, self.token):
+                        break
+                except (CallError, OSError):
+                    await asyncio.sleep(0.05)
+        async with coord.connect(self.url, self.token) as hub:
+            yield hub
+
+    async def add_spoke(self, name: str, slots: int = 64) -> Daemon:
+        """Enroll a spoke through the ordinary join flow, and start it."""
+        state = self.folder / f"spoke-{name}"
+        async with self.client() as hub:
+            invited = await hub.call("spoke.invite", {"name": name, "slots": slots})
+        assert isinstance(invited, dict)
+        join = [COORDCTL, "spoke", "join", str(invited["join"]), "--state", str(state)]
+        joining = Daemon(join, self.hub.env, self.folder / f"join-{name}.log")
+        await joining.start()
+        assert joining.process is not None
+        assert await joining.process.wait() == 0, joining.said()
+        run = [COORDCTL, "spoke", "run", "--state", str(state), "--slots", str(slots)]
+        daemon = self.spokes[name] = Daemon(run, self.hub.env, self.folder / f"{name}.log")
+        await daemon.start()
+        await self.online(name)
+        return daemon
+
+    async def online(self, *names: str) -> None:
+        async with asyncio.timeout(PATIENCE), self.client() as hub:
+            while True:
+                there = {one.name for one in await hub.spokes() if one.state == "online"}
+                if there >= set(names):
+                    return
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def world(folder: Path, dsn: str, *spokes: str) -> AsyncGenerator[World]:
+    """A hub on a database, and spokes by name; all ended afterwards, with what they ran."""
+    port = free_port()
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder / "home"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "XDG_DATA_HOME": str(folder / "data"),
+        "XDG_STATE_HOME": str(folder / "xdg-state"),
+        "GIT_AUTHOR_NAME": "agent",
+        "GIT_AUTHOR_EMAIL": "agent@example.invalid",
+        "LANG": "C.UTF-8",
+    }
+    (folder / "home").mkdir()
+    argv = [
+        COORDCTL, "hub", "serve", "--database-url", dsn, "--port", str(port), "--http-port", "0",
+        "--state", str(folder / "hub"),
+    ]  # fmt: skip
+    here = World(folder, f"ws://127.0.0.1:{port}", Daemon(argv, env, folder / "hub.log"))
+    try:
+        await here.hub.start()
+        await until(lambda: (folder / "hub" / "admin-token").exists(), "the hub has started")
+        for name in spokes:
+            await here.add_spoke(name)
+        yield here
+    finally:
+        for daemon in (*here.spokes.values(), here.hub):
+            await daemon.end()
+        _end_leftovers(folder)
+
+
+def _end_leftovers(folder: Path) -> None:
+    """End the supervisors of this world, by pid: they outlive their daemons, as they should."""
+    for record in folder.glob("spoke-*/attempts/*/supervisor.json"):
+        found = record.read_text()
+        for pid in (int(word) for word in found.replace(",", " ").split() if word.isdigit()):
+            if (
+                Path(f"/proc/{pid}/cmdline").exists()
+                and b"spoke.supervisor" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            ):
+                os.kill(pid, signal.SIGKILL)
+            break
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+async def ended(hub: coord.Hub, *ids: str) -> list[SessionView]:
+    said = await hub.wait(*ids, timeout_ms=int(PATIENCE * 1_000))
+    assert said.reached, [(one.task, one.state) for one in said.sessions]
+    return said.sessions
+
+
+async def story(hub: coord.Hub, id: str) -> list[Event]:
+    """All there is of a session now; its sequence is gapless."""
+    events = [event async for event in hub.events(id, follow=False)]
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    return events
+
+
+def lines(events: list[Event]) -> list[str]:
+    return [str(event.body.get("text")) for event in events if event.kind == "stdout"]
+
+
+__all__ = [
+    "Daemon", "World", "ended", "free_port", "lines", "make_repository", "marked", "story",
+    "until", "world",
+]  # fmt: skip
