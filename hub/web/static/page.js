@@ -1,0 +1,281 @@
+// Keeps the page as the hub is. Text from outside enters by textContent alone.
+"use strict";
+
+const LINES = 5000; // kept in the page; the oldest go first
+const SILENT = 40000; // ms without a beat: the connection is dead, whatever it says
+const body = document.body;
+const session = body.dataset.session;
+const find = (id) => document.getElementById(id);
+const link = find("link");
+const lines = find("lines");
+const newest = find("newest");
+const follows = body.dataset.after !== undefined;
+
+let last = Number(body.dataset.after || 0); // the last line that is here
+let skew = Number(body.dataset.now) - Date.now(); // the hub's clock against ours
+let source = null;
+let heard = Date.now();
+let wait = 1000; // ms to the next attempt
+let again = null;
+
+// Small things.
+
+const pad = (n) => String(n).padStart(2, "0");
+
+function clock(at) {
+  const date = new Date(at);
+  return [date.getUTCHours(), date.getUTCMinutes(), date.getUTCSeconds()].map(pad).join(":");
+}
+
+function age(at) {
+  const s = Math.max(0, Math.floor((Date.now() + skew - at) / 1000));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} m`;
+  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} m`;
+  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+}
+
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function made(name, className, text) {
+  const element = document.createElement(name);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+function writeTime(cell, at) {
+  let time = cell.querySelector("time");
+  if (!time) {
+    cell.textContent = "";
+    time = cell.appendChild(made("time"));
+  }
+  time.dataset.at = at;
+  time.title = `${clock(at)} UTC`;
+  write(time, age(at));
+}
+
+function writeState(cell, state, mark) {
+  cell.dataset.state = state;
+  write(cell.querySelector(".state") || cell.appendChild(made("span", "state")), state);
+  const old = cell.querySelector(".mark");
+  if (mark && old) write(old, mark);
+  else if (mark) cell.append(" ", made("span", "mark", mark));
+  else if (old) old.remove();
+}
+
+// Tables: one row for each key, in the order that the hub gives.
+
+function rows(table, things, key, make, fill) {
+  const tbody = table.tBodies[0];
+  const old = new Map([...tbody.rows].map((row) => [row.dataset.key, row]));
+  let place = tbody.firstElementChild;
+  for (const thing of things) {
+    let row = old.get(thing[key]);
+    old.delete(thing[key]);
+    if (!row) {
+      row = make();
+      row.dataset.key = thing[key];
+    }
+    fill(row, thing);
+    if (row === place) place = place.nextElementSibling;
+    else tbody.insertBefore(row, place);
+  }
+  for (const row of old.values()) row.remove();
+}
+
+function blank(cells) {
+  const row = made("tr");
+  for (const [name, className, label] of cells) {
+    const cell = row.appendChild(made("td", className));
+    cell.dataset.cell = name;
+    if (label) cell.dataset.label = label;
+  }
+  return row;
+}
+
+const cell = (row, name) => row.querySelector(`[data-cell="${name}"]`);
+
+const newSpoke = () =>
+  blank([["name", "name"], ["state"], ["use", "", "in use"], ["seen", "", "seen"], ["labels", "soft wrap"]]);
+
+function fillSpoke(row, spoke) {
+  write(cell(row, "name"), spoke.name);
+  cell(row, "name").title = spoke.spokeId;
+  writeState(cell(row, "state"), spoke.state, spoke.mark);
+  write(cell(row, "use"), `${spoke.live} of ${spoke.slots}`);
+  if (spoke.seen === null) write(cell(row, "seen"), "never");
+  else writeTime(cell(row, "seen"), spoke.seen);
+  write(cell(row, "labels"), spoke.labels.join("  "));
+}
+
+function newSession() {
+  const row = blank([
+    ["task", "name"], ["state"], ["since", "", "for"], ["spoke", "", "on"], ["branch", "soft wrap"],
+    ["reason", "soft wrap"],
+  ]);
+  cell(row, "task").append(made("a"));
+  return row;
+}
+
+function fillSession(row, one) {
+  row.dataset.depth = Math.min(one.depth, 6);
+  row.classList.toggle("ended", one.ended);
+  if (one.sessionId === session) row.setAttribute("aria-current", "true");
+  cell(row, "task").title = one.sessionId;
+  const anchor = row.querySelector("a");
+  anchor.href = `/?session=${encodeURIComponent(one.sessionId)}`;
+  write(anchor, one.task);
+  writeFacts(row, one);
+  write(cell(row, "spoke"), one.spoke);
+  write(cell(row, "branch"), one.branch);
+}
+
+function writeFacts(place, one) {
+  writeState(cell(place, "state"), one.state, one.mark || one.activity);
+  writeTime(cell(place, "since"), one.since);
+  write(cell(place, "reason"), one.reason);
+}
+
+function sum(overview) {
+  const online = overview.spokes.filter((spoke) => spoke.state === "online").length;
+  write(find("spokes-sum"), overview.spokes.length ? `${online} of ${overview.spokes.length} online` : "");
+  const live = Object.entries(overview.live).map(([state, n]) => `${n} ${state}`);
+  write(find("sessions-sum"), live.join(", ") || "none live");
+  find("no-spokes").hidden = overview.spokes.length > 0;
+  find("no-sessions").hidden = overview.sessions.length > 0;
+  find("more").hidden = !overview.more;
+}
+
+function showOverview({ now, overview }) {
+  skew = now - Date.now();
+  rows(find("spokes"), overview.spokes, "spokeId", newSpoke, fillSpoke);
+  rows(find("sessions"), overview.sessions, "sessionId", newSession, fillSession);
+  sum(overview);
+  const chosen = overview.sessions.find((one) => one.sessionId === session);
+  if (chosen && find("facts")) writeFacts(find("facts"), chosen);
+}
+
+// The transcript.
+
+const atEnd = () => lines.scrollHeight - lines.scrollTop - lines.clientHeight < 40;
+
+function toEnd() {
+  lines.scrollTop = lines.scrollHeight;
+  newest.hidden = true;
+}
+
+function showLines(batch) {
+  const stay = !atEnd();
+  const fresh = document.createDocumentFragment();
+  for (const one of batch) {
+    if (one.seq <= last) continue;
+    last = one.seq;
+    const row = fresh.appendChild(made("div", "line"));
+    row.dataset.kind = one.kind;
+    const time = row.appendChild(made("time", "", clock(one.at)));
+    time.title = one.seq;
+    row.append(made("span", "kind", one.kind), made("span", "text", one.text));
+  }
+  lines.append(fresh);
+  if (stay) newest.hidden = false;
+  else {
+    while (lines.childElementCount > LINES) lines.firstElementChild.remove();
+    toEnd();
+  }
+}
+
+// The connection: what is shown is live, or says that it is not.
+
+function say(word, text) {
+  link.dataset.link = word;
+  write(link.querySelector(".word"), text);
+  body.classList.toggle("stale", word === "broken");
+}
+
+function broken(text) {
+  if (link.dataset.link !== "broken") body.dataset.lost = Date.now() + skew;
+  say("broken", `${text}; this is how it was at ${clock(Number(body.dataset.lost))} UTC`);
+}
+
+function close() {
+  clearTimeout(again);
+  if (source) source.close();
+  source = null;
+}
+
+function open() {
+  close();
+  const query = new URLSearchParams();
+  if (follows) {
+    query.set("session", session);
+    query.set("after", last);
+  }
+  heard = Date.now();
+  source = new EventSource(`/live?${query}`);
+  source.addEventListener("overview", (event) => {
+    alive();
+    showOverview(JSON.parse(event.data));
+  });
+  source.addEventListener("lines", (event) => {
+    alive();
+    showLines(JSON.parse(event.data));
+  });
+  source.addEventListener("beat", alive);
+  source.addEventListener("error", retry);
+}
+
+function alive() {
+  heard = Date.now();
+  wait = 1000;
+  if (link.dataset.link !== "live") say("live", "live");
+}
+
+async function retry() {
+  close();
+  again = setTimeout(open, wait);
+  wait = Math.min(wait * 2, 15000);
+  try {
+    const answer = await fetch("/healthz");
+    if (answer.status === 401) {
+      close();
+      broken("logged out: coordctl call hub.ticket gives a link");
+    } else if (answer.ok) broken("connection lost, trying again");
+    else broken((await answer.json()).message);
+  } catch {
+    broken("the hub does not answer, trying again");
+  }
+}
+
+// A page that nobody sees holds no connection: a browser has six of them for each hub.
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) open();
+  else {
+    close();
+    say("still", `paused at ${clock(Date.now() + skew)} UTC`);
+  }
+});
+
+setInterval(() => {
+  for (const time of document.querySelectorAll("time[data-at]")) write(time, age(Number(time.dataset.at)));
+  if (source && Date.now() - heard > SILENT) retry();
+}, 1000);
+
+const logout = find("logout");
+logout.hidden = false;
+logout.addEventListener("click", async () => {
+  close();
+  await fetch("/logout", { method: "POST", headers: { "Content-Type": "application/json", "X-Coord": "1" } });
+  location.replace("/login");
+});
+
+if (lines) {
+  if (follows) toEnd();
+  newest.addEventListener("click", toEnd);
+  lines.addEventListener("scroll", () => {
+    if (atEnd()) newest.hidden = true;
+  });
+}
+open();
