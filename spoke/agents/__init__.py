@@ -1,1 +1,24 @@
 """One file per kind of agent: what to start, how to tell it something, how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from protocol.errors import InvalidArgument
+from spoke.agents.agent import Agent
+from spoke.agents.command import Command
+
+AGENTS: Final[Mapping[str, Agent]] = {"command": Command()}
+
+
+def find(name: str) -> Agent:
+    """Raises InvalidArgument (AGENT_UNKNOWN)."""
+    agent = AGENTS.get(name)
+    if agent is None:
+        raise InvalidArgument(
+            "AGENT_UNKNOWN",
+            f"this spoke knows no agent {name[:64]!a}",
+            advice=f"it knows {', '.join(sorted(AGENTS))}",
+        )
+    return agent

@@ -1,0 +1,104 @@
+"""The spoke daemon put together: the only file here that knows everybody."""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol import tokens
+from protocol.ops.spokes import Enrolled
+from spoke import attempts, enrollment, identity, inventory, link, lock
+from spoke.attempts import Attempts
+from spoke.clones import Clones
+from spoke.connection import Exchange
+from spoke.git import DEFAULT_PATH, Git
+from spoke.identity import Identity
+from spoke.journal import Journal
+from spoke.outfit import Rooms
+from spoke.process import Supervisors
+from spoke.settings import SpokeSettings
+from spoke.uplink import Uplink
+from spoke.worktrees import Worktrees
+
+
+def is_enrolled(settings: SpokeSettings) -> bool:
+    return identity.is_enrolled(settings.places)
+
+
+async def join(settings: SpokeSettings, join_string: str, name: str | None = None) -> Enrolled:
+    """Enroll this state directory with a hub; ``name``: else that of the machine.
+
+    Raises InvalidArgument (BAD_JOIN_STRING), AlreadyExists (ENROLLED), FailedPrecondition
+    (SPOKE_RUNNING), and what dialling the hub and `spoke.enroll` raise.
+    """
+    ticket = tokens.read_join(join_string)
+    settings.places.make()
+    with lock.hold(settings.places.lock):
+        return await enrollment.enroll(settings, ticket, name or identity.own_name())
+
+
+async def run(settings: SpokeSettings) -> None:
+    """Serve the hub until cancelled; agents that run then go on.
+
+    Raises FailedPrecondition (NOT_ENROLLED, SPOKE_RUNNING, NO_GIT), DataLoss (JOURNAL_DAMAGED).
+    """
+    settings.places.make()
+    with lock.hold(settings.places.lock):
+        mine = identity.load(settings.places)
+        async with _house(settings, mine) as house:
+            me = await inventory.look(settings, house.git)
+            caller = link.Caller(
+                mine,
+                identity.own_key(settings.places),
+                me.version,
+                lambda: inventory.hello(me, mine, settings, house.exchange.attempts),
+            )
+            await link.keep(caller, house.exchange)
+
+
+@dataclass(frozen=True, slots=True)
+class _House:
+    git: Git
+    exchange: Exchange
+
+
+@asynccontextmanager
+async def _house(settings: SpokeSettings, mine: Identity) -> AsyncGenerator[_House]:
+    """Everything but the link; closed in the order in which the rooms need each other."""
+    places = settings.places
+    async with AsyncExitStack() as stack:
+        journal = Journal(places.journal)
+        attempts.erase_done(places, journal)
+        stack.enter_context(journal)
+        git = Git(
+            places.home,
+            path=os.environ.get("PATH") or DEFAULT_PATH,
+            ssh_auth_sock=os.environ.get("SSH_AUTH_SOCK"),
+        )
+        clones = Clones(places.state, git, allow_local=settings.allow_local_repos)
+        worktrees = await stack.enter_async_context(
+            Worktrees(places.state, clones, pool_size=settings.pool_size)
+        )
+        supervisors = Supervisors(spares=settings.spares)
+        stack.push_async_callback(supervisors.close)
+        uplink = Uplink()
+        stack.push_async_callback(uplink.close)
+        rooms = Rooms(
+            settings=settings,
+            worktrees=worktrees,
+            supervisors=supervisors,
+            uplink=uplink,
+            journal=journal,
+            environ=dict(os.environ),
+            url=str(mine.address),
+            tools=Path(sysconfig.get_path("scripts")),
+        )
+        held = Attempts(rooms)
+        stack.push_async_callback(held.close)
+        supervisors.warm()
+        await held.take_over()
+        yield _House(git, Exchange(held, worktrees, uplink))

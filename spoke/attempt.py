@@ -1,0 +1,249 @@
+"""One attempt: carries out what `spoke.core.supervise` asks for, and tells it what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, assert_never
+
+from pydantic import JsonValue
+
+from protocol.errors import CallError
+from protocol.ops.wire import InventoryItem, MessageOrder, StartOrder
+from spoke import agents, outfit
+from spoke.chores import Chores
+from spoke.core import story
+from spoke.core.supervise import Life, Phase, advance
+from spoke.flight import in_thread, until_done
+from spoke.folder import Folder
+from spoke.journal import Key
+from spoke.outfit import Outfit, Rooms
+from spoke.sweep import kill_marked
+from spoke.uplink import Ears
+from spoke.watch import Watch
+
+_log = logging.getLogger(__name__)
+
+_INTRODUCTION_S: Final = 2.0  #: within it, a supervisor that got its assignment says who it is
+_LOOK_S: Final = 0.01
+
+_STATES: Final = {Phase.UP: "running", Phase.ENDED: "exited", Phase.FORGOTTEN: "exited"}
+
+
+class Attempt:
+    def __init__(self, key: Key, order: StartOrder, rooms: Rooms) -> None:
+        self.key = key
+        self.over = asyncio.Event()  #: no agent of it lives, and none will
+        self.known = asyncio.Event()  #: whether it has a supervisor
+        self.forgotten = asyncio.Event()
+        self._order = order
+        self._rooms = rooms
+        self._folder = Folder(rooms.settings.places, key)
+        self._life = Life()
+        self._messages: dict[str, MessageOrder] = {}
+        self._making: asyncio.Task[Outfit] | None = None
+        self._outfit: Outfit | None = None
+        self._worktree = Path(order.worktree) if order.worktree else None
+        self._chores = Chores()
+        ears = Ears(
+            settled=lambda message: self.tell(story.MessageSettled(message)),
+            stored=lambda: self.tell(story.Stored()),
+            superseded=lambda: self.tell(story.Superseded()),
+            supervisor=self._supervisor,
+        )
+        self.tail = rooms.uplink.follow(key, self._folder.spool, ears)
+        self._watch = Watch(self._folder, self.tail.grew)
+
+    @property
+    def phase(self) -> Phase:
+        return self._life.phase
+
+    def item(self) -> InventoryItem:
+        return InventoryItem.model_validate(
+            {
+                "session_id": self.key.session_id,
+                "attempt": self.key.attempt,
+                "state": _STATES.get(self.phase, "starting"),
+                "last_record": self.tail.last,
+            }
+        )
+
+    def tell(self, fact: story.Fact) -> None:
+        before = self._life.phase
+        self._life, effects = advance(self._life, fact)
+        if self._life.phase is not before:
+            _log.debug("%s: %s -> %s", self.key, before, self._life.phase)
+        if self._life.phase in (Phase.ENDED, Phase.FORGOTTEN):
+            self.over.set()
+        if self._life.phase not in (Phase.NEW, Phase.LAUNCHING):
+            self.known.set()
+        for effect in effects:
+            self._carry_out(effect)
+
+    def say(self, message: MessageOrder) -> None:
+        self._messages[message.message_id] = message
+        self.tell(story.MessageOrdered(message.message_id))
+
+    async def find(self) -> None:
+        """After a restart: take it up where the daemon before us left it.
+
+        Raises DataLoss when its spool is broken; it is then left alone.
+        """
+        contents = await in_thread(self._folder.read)
+        self.tail.last = contents.last
+        self._worktree = contents.worktree or self._worktree
+        for id in contents.settled:
+            self.tell(story.MessageSettled(id))
+        if contents.ended or await in_thread(self._folder.was_launched):
+            self.tell(story.Adopted(contents.ended))
+        else:
+            self.tell(story.Ordered())
+        self.tail.look()
+
+    async def close(self) -> None:
+        """Stop attending to it: what runs goes on, what git makes is rolled back."""
+        await self._chores.close()
+
+    # Effects.
+
+    def _carry_out(self, effect: story.Effect) -> None:
+        match effect:
+            case story.MakeWorktree():
+                making = outfit.make(self.key, self._order, self._folder, self._rooms)
+                self._making = self._chores.start(making, f"worktree of {self.key}", quiet=True)
+                self._making.add_done_callback(self._made)
+            case story.CancelWorktree():
+                if self._making is not None:
+                    self._making.cancel()
+            case story.Mute():
+                self.tail.hold()
+            case _:
+                self._chores.start(self._do(effect), f"{effect} of {self.key}")
+
+    async def _do(self, effect: story.Work) -> None:
+        match effect:
+            case story.UndoWorktree():
+                await self._undo_worktree()
+            case story.Launch():
+                await self._launch()
+            case story.Attach():
+                await self._attach()
+            case story.KillMarked():
+                await self._sweep()
+            case story.WriteExited(exit, undelivered):
+                await self._write_exited(exit, undelivered)
+            case story.Salvage():
+                await self._salvage()
+            case story.Forget():
+                await self._forget()
+            case _:
+                await self._speak(effect)
+
+    async def _speak(self, effect: story.SendMessage | story.SendStop | story.WaitGrace) -> None:
+        match effect:
+            case story.SendMessage(id):
+                agent = agents.find(self._order.agent)
+                await self._watch.message(id, agent.tell(self._messages[id]))
+            case story.SendStop(stop):
+                await self._watch.stop(stop)
+            case story.WaitGrace(ms):
+                await asyncio.sleep(ms / 1_000)
+                self.tell(story.GraceOver())
+            case _:
+                assert_never(effect)
+
+    def _made(self, making: asyncio.Task[Outfit]) -> None:
+        if making.cancelled():
+            if self._life.phase is Phase.UNDOING:  # else the daemon is closing
+                self.tell(story.WorktreeFailed(story.Fault("CANCELLED", "it was stopped")))
+            return
+        error = making.exception()
+        if error is None:
+            self._outfit = making.result()
+            self._worktree = self._outfit.worktree.path
+            self.tell(story.WorktreeMade())
+        else:
+            self.tell(story.WorktreeFailed(_fault(error)))
+
+    async def _launch(self) -> None:
+        assert self._outfit is not None  # noqa: S101 - only what is made is launched
+        self._folder.mark_launched()
+        given = outfit.assignment(self.key, self._order, self._folder, self._rooms, self._outfit)
+        try:  # to the end, even if we are closing: a cancelled start kills the agent
+            await until_done(self._rooms.supervisors.start(given))
+        except (CallError, OSError) as error:
+            recorded = await in_thread(self._folder.is_ended)
+            self.tell(story.SupervisorRefused(_fault(error), recorded))
+            self.tail.look()
+            return
+        self.tail.look()
+        await self._attend()
+
+    async def _attach(self) -> None:
+        """Look for the supervisor of a daemon that may have died before it was introduced."""
+        deadline = time.monotonic() + _INTRODUCTION_S
+        while self._folder.supervisor() is None and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_S)
+        await self._attend()
+
+    async def _attend(self) -> None:
+        recorded = await self._watch.keep(lambda: self.tell(story.SupervisorUp()))
+        self.tell(story.SupervisorGone(recorded))
+        self.tail.look()
+
+    async def _undo_worktree(self) -> None:
+        """Only what was made now and nobody has touched; else it stays, as after any attempt."""
+        if self._worktree is None or self._order.resume:
+            return
+        try:
+            found = await self._rooms.worktrees.inspect(self._worktree)
+            if not found.dirty and found.head == found.base:
+                await self._rooms.worktrees.remove(self._worktree, delete_branch=True)
+        except CallError as error:
+            _log.warning("the worktree of %s stays: %s", self.key, error)
+
+    async def _sweep(self) -> None:
+        swept = await kill_marked(self.key.session_id, self.key.attempt)
+        self.tell(story.Swept(len(swept.ended), len(swept.survivors)))
+
+    async def _write_exited(self, exit: story.Exit, undelivered: Sequence[str]) -> None:
+        await in_thread(self._folder.make)
+        await in_thread(self._folder.write_exit, exit, tuple(undelivered))
+        self.tail.look()
+
+    async def _salvage(self) -> None:
+        session, attempt = self.key
+        try:
+            if self._worktree is not None:
+                ref = f"refs/coord/salvage/{session}/{attempt}"
+                saved = await self._rooms.worktrees.save(session, self._worktree, ref)
+                _log.info("%s is superseded; saved as %s", self.key, ref if saved else "nothing")
+        except CallError as error:
+            _log.warning("%s is superseded and could not be saved: %s", self.key, error)
+        self.tell(story.Salvaged())
+
+    async def _forget(self) -> None:
+        """The journal first: an order without a directory would be begun again."""
+        self.tail.end()
+        await in_thread(self._rooms.journal.finish, self.key)
+        await in_thread(self._folder.remove)
+        self.forgotten.set()
+
+    def _supervisor(self) -> JsonValue:
+        match self._folder.supervisor():
+            case {"pid": int(pid), "startTime": int(start)}:
+                return {"pid": pid, "startTime": start}
+            case _:
+                return None
+
+
+def _fault(error: BaseException) -> story.Fault:
+    if isinstance(error, CallError):
+        return story.Fault(error.reason, error.message, error.advice)
+    if not isinstance(error, OSError):
+        _log.error("an attempt could not begin", exc_info=error)
+    advice = "the spoke's log has the story"
+    return story.Fault("SPOKE_FAULT", f"{type(error).__name__}: {error}", advice)

@@ -1,0 +1,214 @@
+"""All attempts of this spoke: orders in, what is held, and taking over after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from protocol.errors import CallError
+from protocol.handshake import Verdict
+from protocol.ops.wire import (
+    InventoryItem,
+    MessageOrder,
+    Order,
+    OrdersTaken,
+    Refusal,
+    StartOrder,
+    StopOrder,
+)
+from protocol.words import is_id
+from spoke.attempt import Attempt
+from spoke.chores import Chores
+from spoke.core import story
+from spoke.core.supervise import Phase
+from spoke.flight import in_thread
+from spoke.folder import Folder
+from spoke.journal import Journal, Key
+from spoke.outfit import Rooms
+from spoke.settings import Places
+
+_log = logging.getLogger(__name__)
+
+_FIND_S: Final = 5.0  #: for which the first hello waits to know who is alive
+
+
+class Attempts:
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._attempts: dict[Key, Attempt] = {}
+        self._chores = Chores()
+        self._intake = asyncio.Lock()
+
+    @property
+    def last_seq(self) -> int:
+        return self._rooms.journal.last_seq
+
+    @property
+    def live(self) -> int:
+        return sum(not attempt.over.is_set() for attempt in self._attempts.values())
+
+    def is_live(self, session_id: str) -> bool:
+        """Whether an agent of this session lives here, or is about to."""
+        return any(
+            not attempt.over.is_set()
+            for key, attempt in self._attempts.items()
+            if key.session_id == session_id
+        )
+
+    def inventory(self) -> list[InventoryItem]:
+        return [attempt.item() for attempt in self._attempts.values()]
+
+    async def take_over(self) -> None:
+        """Take up what the journal holds: attempts that live on, ended, or never began."""
+        for key, held in self._rooms.journal.held.items():
+            if held.start is None:
+                continue
+            attempt = self._add(key, held.start)
+            for message in held.messages:
+                attempt.say(message)
+            for stop in held.stops:
+                attempt.tell(story.StopOrdered(_stop(stop)))
+            self._chores.start(self._find(attempt), f"taking over {key}")
+        waits = [attempt.known.wait() for attempt in self._attempts.values()]
+        try:
+            async with asyncio.timeout(_FIND_S):
+                await asyncio.gather(*waits)
+        except TimeoutError:
+            _log.warning("some attempts are still being looked for")
+
+    async def take(self, orders: Sequence[Order]) -> OrdersTaken:
+        """Orders from the hub; on disk when this returns. What was seen before is not acted on.
+
+        Raises OSError when the disk does not take them.
+        """
+        task = self._chores.start(self._take(orders), "orders", quiet=True)
+        return await asyncio.shield(task)  # a caller who leaves must not part disk and deed
+
+    def heed(self, verdicts: Sequence[Verdict]) -> None:
+        """What a hub's welcome says of each attempt of the inventory."""
+        for verdict in verdicts:
+            attempt = self._attempts.get(Key(verdict.session_id, verdict.attempt))
+            if attempt is not None:
+                _heed(attempt, verdict)
+
+    async def close(self) -> None:
+        """Attend to none of them any more; agents go on."""
+        await self._chores.close()
+        await asyncio.gather(*(attempt.close() for attempt in self._attempts.values()))
+
+    async def _take(self, orders: Sequence[Order]) -> OrdersTaken:
+        async with self._intake:
+            new = {order.seq: order for order in orders if order.seq > self.last_seq}
+            faults = {seq: fault for seq, order in new.items() if (fault := _fault(order))}
+            fresh = [new[seq] for seq in sorted(new.keys() - faults.keys())]
+            if new:
+                await in_thread(self._rooms.journal.accept, fresh, faults.keys())
+            for order in fresh:
+                self._act(order)
+        refused = [Refusal(seq=seq, reason=fault) for seq, fault in faults.items()]
+        return OrdersTaken(accepted=self.last_seq, refused=refused)
+
+    def _act(self, order: Order) -> None:
+        key = Key(order.session_id, order.attempt)
+        attempt = self._attempts.get(key)
+        if isinstance(order.body, StartOrder):
+            if attempt is None:
+                self._begin(key, order.body)
+            return
+        if attempt is None:
+            _log.info("%s for %s, which is done with", order.kind, key)
+            return
+        match order.body:
+            case MessageOrder() as message:
+                attempt.say(message)
+            case StopOrder() as stop:
+                attempt.tell(story.StopOrdered(_stop(stop)))
+            case None:
+                attempt.tell(story.Stored())
+
+    def _begin(self, key: Key, order: StartOrder) -> None:
+        older = [
+            attempt
+            for other, attempt in self._attempts.items()
+            if other.session_id == key.session_id and not attempt.over.is_set()
+        ]
+        attempt = self._add(key, order)
+        for message in order.messages:
+            attempt.say(message)
+        if not older:
+            attempt.tell(story.Ordered())
+            return
+        for one in older:
+            one.tell(story.Superseded())
+        self._chores.start(_begin_after(older, attempt), f"waiting to begin {key}")
+
+    def _add(self, key: Key, order: StartOrder) -> Attempt:
+        attempt = self._attempts[key] = Attempt(key, order, self._rooms)
+        self._chores.start(self._drop(attempt), f"life of {key}")
+        return attempt
+
+    async def _drop(self, attempt: Attempt) -> None:
+        await attempt.forgotten.wait()
+        del self._attempts[attempt.key]
+
+    async def _find(self, attempt: Attempt) -> None:
+        try:
+            await attempt.find()
+        except CallError as error:
+            _log.error("%s is left alone: %s", attempt.key, error)
+            attempt.known.set()
+
+
+async def _begin_after(older: Sequence[Attempt], attempt: Attempt) -> None:
+    """Two agents in one worktree would spoil each other's work."""
+    for one in older:
+        await one.over.wait()
+    attempt.tell(story.Ordered())
+
+
+def erase_done(places: Places, journal: Journal) -> None:
+    """What a crash left of attempts that were done with."""
+    for key in journal.done:
+        Folder(places, key).remove()
+
+
+def _heed(attempt: Attempt, verdict: Verdict) -> None:
+    match verdict.verdict:
+        case "continue" | "stop":  # the stop itself comes as an order
+            attempt.tail.resume(verdict.stored)
+        case "superseded":
+            attempt.tell(story.Superseded())
+        case "finalize":
+            if attempt.phase is not Phase.ENDED:
+                _log.warning("%s lives, and the hub believes that it ended", attempt.key)
+            attempt.tell(story.Stored())
+        case "quarantine":
+            _log.warning("%s is unknown to the hub; it is left alone", attempt.key)
+            attempt.tail.hold()
+
+
+_BODIES: Final[Mapping[str, type[object]]] = {
+    "start": StartOrder,
+    "message": MessageOrder,
+    "stop": StopOrder,
+    "forget": type(None),
+}
+
+
+def _fault(order: Order) -> str | None:
+    """Why an order cannot be taken at all."""
+    if not is_id(order.session_id) or order.attempt < 1:
+        return "BAD_ID"
+    return None if type(order.body) is _BODIES[order.kind] else "BAD_ORDER"
+
+
+def _stop(order: StopOrder) -> story.Stop:
+    return story.Stop(
+        order.outcome,
+        order.reason,
+        now=order.now or order.grace_ms == 0,
+        grace_ms=order.grace_ms,
+        by=order.abort_id or "",
+    )

@@ -1,0 +1,187 @@
+"""One link to the hub, from the handshake to its end: orders down, records and heartbeats up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar, cast
+
+from pydantic import BaseModel, JsonValue, ValidationError
+from websockets.asyncio.client import ClientConnection
+
+from protocol.aio.node import Context, Handler, Node
+from protocol.aio.wire import WebsocketWire
+from protocol.codec import Object
+from protocol.errors import FailedPrecondition, Internal, InvalidArgument
+from protocol.frames import Goaway, Notice
+from protocol.handshake import INITIALIZE, Hello, SpokeHello, Welcome
+from protocol.limits import INITIALIZE_SECONDS, PROTOCOL_VERSION
+from protocol.ops.catalogue import (
+    HEARTBEAT,
+    LIVE,
+    SESSION_APPEND,
+    SPOKE_ORDERS,
+    WORKTREE_INSPECT,
+    WORKTREE_REMOVE,
+)
+from protocol.ops.wire import (
+    Appended,
+    HeartbeatParams,
+    Inspected,
+    InspectParams,
+    OrdersParams,
+    OrdersTaken,
+    Removed,
+    RemoveParams,
+)
+from protocol.switchboard import LinkId
+from spoke import worktree_ops
+from spoke.attempts import Attempts
+from spoke.journal import Key
+from spoke.uplink import Uplink
+from spoke.worktrees import Worktrees
+
+_log = logging.getLogger(__name__)
+
+HUB: Final = LinkId("hub")
+APPEND_SECONDS: Final = 60.0
+_JITTER: Final = 0.1
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a link serves."""
+
+    attempts: Attempts
+    worktrees: Worktrees
+    uplink: Uplink
+
+
+class Connection:
+    """``parted`` holds, once the hub said goodbye, after how many seconds to come back."""
+
+    def __init__(self, websocket: ClientConnection, exchange: Exchange) -> None:
+        self.parted: float | None = None
+        self._websocket = websocket
+        self._exchange = exchange
+        self._welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
+        handlers: Mapping[str, Handler] = {
+            SPOKE_ORDERS.name: self._orders,
+            WORKTREE_INSPECT.name: self._inspect,
+            WORKTREE_REMOVE.name: self._remove,
+        }
+        self._node = Node(handlers, detaches=_detaches, listener=self._hear)
+
+    async def serve(self, hello: SpokeHello, name: str, version: str) -> None:
+        """Until the link ends. Raises CallError when the hub does not welcome us."""
+        wire = WebsocketWire(self._websocket)
+        serving = asyncio.create_task(self._node.attach(HUB, wire), name="link")
+        beating = asyncio.create_task(self._beat(), name="heartbeat")
+        try:
+            await asyncio.sleep(0)  # the link exists once its task has taken its first step
+            welcome = await self._shake_hands(hello, name, version)
+            self._exchange.attempts.heed(welcome.verdicts)
+            self._exchange.uplink.connect(self)
+            self._welcome.set_result(welcome)
+            _log.info("the hub %s welcomed us, epoch %d", welcome.hub_id, welcome.epoch)
+            await asyncio.shield(serving)
+        finally:
+            self._exchange.uplink.disconnect(self)
+            self._welcome.cancel()
+            beating.cancel()
+            await self._websocket.close()
+            await asyncio.wait([serving, beating])
+
+    # What the uplink does with it.
+
+    async def append(self, key: Key, first: int, records: Sequence[list[JsonValue]]) -> Appended:
+        params: Object = {
+            "epoch": self._epoch,
+            "sessionId": key.session_id,
+            "attempt": key.attempt,
+            "first": first,
+            "records": cast("JsonValue", list(records)),
+        }
+        answer = await self._node.ask(HUB, SESSION_APPEND.name, params, within=APPEND_SECONDS)
+        return _read_answer(Appended, answer)
+
+    def drop(self) -> None:
+        self._websocket.transport.abort()
+
+    # What the hub asks.
+
+    async def _orders(self, context: Context) -> OrdersTaken:
+        asked = _read(OrdersParams, context)
+        await asyncio.shield(self._welcome)  # the hub may be quicker than our own next step
+        if asked.epoch != self._epoch:
+            raise FailedPrecondition("STALE_EPOCH", f"this link has the epoch {self._epoch}")
+        return await self._exchange.attempts.take(asked.orders)
+
+    async def _inspect(self, context: Context) -> Inspected:
+        asked = _read(InspectParams, context)
+        return await worktree_ops.inspect(self._exchange.worktrees, asked)
+
+    async def _remove(self, context: Context) -> Removed:
+        asked = _read(RemoveParams, context)
+        exchange = self._exchange
+        return await worktree_ops.remove(exchange.worktrees, exchange.attempts, asked)
+
+    def _hear(self, link: LinkId, frame: Notice | Goaway) -> None:
+        if isinstance(frame, Goaway):
+            _log.info("the hub is going away: %s", frame.reason)
+            self.parted = frame.reconnect_after_ms / 1_000
+            self.drop()
+
+    # Our own words.
+
+    @property
+    def _epoch(self) -> int:
+        return self._welcome.result().epoch or 0
+
+    async def _shake_hands(self, spoke: SpokeHello, name: str, version: str) -> Welcome:
+        hello = Hello(
+            protocol_version=PROTOCOL_VERSION, role="spoke", name=name, version=version, spoke=spoke
+        )
+        said = cast("Object", hello.model_dump(mode="json", by_alias=True, exclude_none=True))
+        answer = await self._node.ask(HUB, INITIALIZE, said, within=INITIALIZE_SECONDS)
+        return _read_answer(Welcome, answer)
+
+    async def _beat(self) -> None:
+        welcome = await asyncio.shield(self._welcome)
+        every = welcome.heartbeat_ms / 1_000
+        while True:
+            beat = HeartbeatParams(
+                epoch=self._epoch, live=self._exchange.attempts.live, load=list(os.getloadavg())
+            )
+            said = cast("Object", beat.model_dump(mode="json", by_alias=True))
+            self._node.say(HUB, Notice(HEARTBEAT, said))
+            await asyncio.sleep(every * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 - spreads load, hides nothing
+
+
+def _detaches(op: str) -> bool:
+    return op in LIVE and LIVE[op].detached
+
+
+def _read(shape: type[M], context: Context) -> M:
+    try:
+        return shape.model_validate(context.call.params)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)[:5]
+        raise InvalidArgument("BAD_PARAMS", f"{context.call.op}: {faults}") from None
+
+
+def _read_answer(shape: type[M], answer: JsonValue) -> M:
+    try:
+        return shape.model_validate(answer)
+    except ValidationError as error:
+        raise Internal(
+            "BAD_ANSWER",
+            f"the hub's answer is no {shape.__name__}",
+            advice="compare `coordctl version` on both sides",
+        ) from error

@@ -1,0 +1,218 @@
+"""What can happen to an attempt on its spoke, and what there is to do about it: pure words.
+
+Facts are what happened, effects what is to be done; `spoke.core.supervise` turns one into the
+other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    outcome: Literal["aborted", "blocked"]
+    reason: str
+    now: bool = False
+    grace_ms: int | None = None
+    by: str = ""  #: the abort it belongs to
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why it could not begin, or ended without saying why."""
+
+    reason: str
+    message: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How it ended, where no supervisor can say."""
+
+    outcome: Literal["failed", "aborted", "blocked"]
+    ended_by: str
+    reason: str
+    message: str = ""
+    advice: str = ""
+    ended: int = 0  #: processes
+    survivors: int = 0
+
+
+# Facts.
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """Nothing was begun for it on this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A daemon before this one gave it to a supervisor. ``ended``: its end is in the spool."""
+
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorktreeMade:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class WorktreeFailed:
+    """Nothing is left of it. ``fault`` says why it was not made, if it was not cancelled."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorUp:
+    """There is a line to it; said again whenever the line is new."""
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorRefused:
+    """The agent was not started. ``recorded``: the spool says so already."""
+
+    fault: Fault
+    recorded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorGone:
+    recorded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StopOrdered:
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class GraceOver:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """Another attempt is current: this one is to vanish, its work saved, nothing reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """What there was to save is saved, or cannot be."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageOrdered:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSettled:
+    """The spool says what became of it."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a dead supervisor left was killed."""
+
+    ended: int
+    survivors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The hub has its end."""
+
+
+Fact = (
+    Ordered | Adopted | WorktreeMade | WorktreeFailed | SupervisorUp | SupervisorRefused
+    | SupervisorGone | StopOrdered | GraceOver | Superseded | Salvaged | MessageOrdered
+    | MessageSettled | Swept | Stored
+)  # fmt: skip
+
+# Effects.
+
+
+@dataclass(frozen=True, slots=True)
+class MakeWorktree:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class CancelWorktree:
+    """Stop git; `WorktreeFailed` or `WorktreeMade` follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class UndoWorktree:
+    """It was made before the stop reached git, and nobody has worked in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Give it to a supervisor, then keep a line to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Look for the supervisor of a daemon before us, then keep a line to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendStop:
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class WaitGrace:
+    """Say `GraceOver` after this long."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillMarked:
+    """Kill what carries the attempt's marks, then say `Swept`."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteExited:
+    """End the spool. ``undelivered``: messages that will not arrive, told before the end."""
+
+    exit: Exit
+    undelivered: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """Report nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """Save the worktree's state to a ref, then say `Salvaged`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Note it as done, remove its directory."""
+
+
+#: Effects that take time, and those that are done at once.
+Work = (
+    UndoWorktree | Launch | Attach | SendMessage | SendStop | WaitGrace | KillMarked
+    | WriteExited | Salvage | Forget
+)  # fmt: skip
+Effect = Work | MakeWorktree | CancelWorktree | Mute

@@ -1,0 +1,83 @@
+"""The environment of an agent: little of the daemon's, what was ordered, and who it is."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import InvalidArgument
+
+PROMPT_MAX: Final = 100_000  #: bytes; a single variable holds 128 KiB at most
+
+_PASSED: Final = re.compile(
+    r"(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_[A-Z_]+|TZ|TERM|TMPDIR|SSH_AUTH_SOCK|XDG_[A-Z_]+)\Z"
+)
+#: With these, whoever may start a session would decide what other programs load or obey.
+_REFUSED: Final = re.compile(
+    r"(LD_PRELOAD|LD_LIBRARY_PATH|PYTHONPATH|NODE_OPTIONS|BASH_ENV|GIT_.*|COORD_.*)\Z"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bearings:
+    """What an agent is told of itself."""
+
+    session_id: str
+    parent_session_id: str | None
+    attempt: int
+    task: str
+    worktree: Path
+    branch: str
+    repo: str
+    prompt: str
+    prompt_file: Path
+    url: str  #: of the hub, with its pin
+    token_file: Path
+
+    def variables(self) -> dict[str, str]:
+        said = {
+            "COORD_SESSION_ID": self.session_id,
+            "COORD_ATTEMPT": str(self.attempt),
+            "COORD_TASK": self.task,
+            "COORD_WORKTREE": str(self.worktree),
+            "COORD_BRANCH": self.branch,
+            "COORD_REPO": self.repo,
+            "COORD_PROMPT_FILE": str(self.prompt_file),
+            "COORD_URL": self.url,
+            "COORD_TOKEN_FILE": str(self.token_file),
+        }
+        if self.parent_session_id is not None:
+            said["COORD_PARENT_SESSION_ID"] = self.parent_session_id
+        if len(self.prompt.encode(errors="replace")) <= PROMPT_MAX:
+            said["COORD_PROMPT"] = self.prompt
+        return said
+
+
+def check(ordered: Mapping[str, str]) -> None:
+    """Raises InvalidArgument (BAD_ENV) for a variable that an order may not set."""
+    for name, value in ordered.items():
+        if _REFUSED.match(name) or not name or "=" in name or "\0" in name + value:
+            raise InvalidArgument(
+                "BAD_ENV",
+                f"a session may not set {name[:64]!a}",
+                advice="start a wrapper script that sets it, if it must be set",
+                details={"field": f"env.{name[:64]}"},
+            )
+
+
+def build(
+    ours: Mapping[str, str],
+    ordered: Mapping[str, str],
+    agents: Mapping[str, str],
+    bearings: Bearings,
+    tools: Path,
+) -> dict[str, str]:
+    """The whole environment. ``tools`` is the folder of our own `coordctl`, found last."""
+    passed = {name: value for name, value in ours.items() if _PASSED.match(name)}
+    env = {**passed, **ordered, **agents, **bearings.variables()}
+    env["PATH"] = os.pathsep.join([env.get("PATH") or os.defpath, str(tools)])
+    return env

@@ -1,0 +1,170 @@
+"""The directory of one attempt: what its agent is given, who supervises it, how it ended.
+
+Everything here may wait for a disk; the loop calls it in threads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from protocol.errors import DataLoss
+from spoke.core.story import Exit
+from spoke.journal import Key
+from spoke.settings import Places
+from spoke.spool import Entry, Kind, Reader, Record, Writer
+from spoke.supervisor.assignment import encode, write_whole
+from spoke.sweep import boot_id, is_alive
+
+_SETTLED: Final = (Kind.DELIVERED, Kind.UNDELIVERED)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a spool holds. ``settled``: messages that it says were delivered, or were not."""
+
+    last: int
+    started: bool
+    running: bool
+    ended: bool
+    settled: frozenset[str]
+    worktree: Path | None
+
+
+class Folder:
+    def __init__(self, places: Places, key: Key) -> None:
+        self.path = places.attempts / str(key)
+        self.socket = places.socket(str(key))
+        self.spool = self.path / "spool"
+        self.prompt = self.path / "prompt.md"
+        self.credential = self.path / "credential"
+        self._launched = self.path / "launched"
+        self._exit = self.path / "exit.json"
+
+    def make(self) -> None:
+        self.path.mkdir(mode=0o700, exist_ok=True)
+
+    def furnish(self, prompt: str, credential: str) -> None:
+        """Give the agent its files."""
+        write_whole(str(self.prompt), prompt.encode(errors="replace"))
+        write_whole(str(self.credential), credential.encode())
+
+    def mark_launched(self) -> None:
+        """From here on a supervisor may have it, whether or not we live to hear of that."""
+        self._launched.touch(mode=0o600)
+
+    def was_launched(self) -> bool:
+        return self._launched.exists()
+
+    def supervisor(self) -> Mapping[str, object] | None:
+        """pid, startTime and bootId, once it has written them."""
+        try:
+            found: object = json.loads((self.path / "supervisor.json").read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        return cast("Mapping[str, object]", found)
+
+    def is_supervised(self) -> bool:
+        match self.supervisor():
+            case {"pid": int(pid), "startTime": int(start), "bootId": str(boot)}:
+                return boot == boot_id() and is_alive(pid, start)
+            case _:
+                return False
+
+    def is_ended(self) -> bool:
+        """Whether the spool ends with an exit record; repairs one that only exit.json has.
+
+        To be asked when no supervisor is at work there. Raises DataLoss, OSError.
+        """
+        try:
+            text = self._exit.read_bytes()
+        except FileNotFoundError:
+            return self.spool.exists() and self.read().ended
+        if not self._ends_with(text):
+            self.append([(Kind.EXITED, text)])
+        return True
+
+    def read(self) -> Contents:
+        """Raises DataLoss when the spool is broken before its tail."""
+        try:
+            reader = Reader(self.spool)
+        except FileNotFoundError:
+            return Contents(0, False, False, False, frozenset(), None)
+        try:
+            return _contents(reader)
+        finally:
+            reader.close()
+
+    def write_exit(self, exit: Exit, undelivered: tuple[str, ...]) -> None:
+        """End the spool, unless it has an end. Only where no supervisor is at work."""
+        if self.is_ended():
+            return
+        reason = {"reason": exit.reason}
+        entries: list[Entry] = [
+            (Kind.UNDELIVERED, encode({"messageId": id, **reason})) for id in undelivered
+        ]
+        self.append([*entries, (Kind.EXITED, encode(_exit_body(exit)))])
+
+    def append(self, entries: list[Entry]) -> None:
+        try:
+            writer = Writer(self.spool)
+        except OSError as error:
+            raise DataLoss("SPOOL_DAMAGED", str(error), advice="check the disk") from error
+        try:
+            writer.append(entries)
+        finally:
+            writer.close()
+
+    def remove(self) -> None:
+        self.socket.unlink(missing_ok=True)
+        if self.path.exists():
+            shutil.rmtree(self.path)
+
+    def _ends_with(self, text: bytes) -> bool:
+        try:
+            with self.spool.open("rb") as spool:
+                size = os.fstat(spool.fileno()).st_size
+                return os.pread(spool.fileno(), len(text), max(0, size - len(text))) == text
+        except FileNotFoundError:
+            return False
+
+
+def _contents(reader: Reader) -> Contents:
+    started = running = ended = False
+    settled: set[str] = set()
+    worktree: Path | None = None
+    while records := reader.read():
+        for record in records:
+            started |= record.kind is Kind.STARTING
+            running |= record.kind is Kind.RUNNING
+            ended |= record.kind is Kind.EXITED
+            if record.kind in _SETTLED:
+                settled.add(str(_body(record).get("messageId")))
+            elif record.kind is Kind.STARTING:
+                worktree = Path(str(_body(record).get("worktree", "")))
+    return Contents(reader.seq, started, running, ended, frozenset(settled), worktree)
+
+
+def _body(record: Record) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", json.loads(record.payload))
+
+
+def _exit_body(exit: Exit) -> Mapping[str, object]:
+    return {
+        "outcome": exit.outcome,
+        "exitCode": None,
+        "signal": None,
+        "endedBy": exit.ended_by,
+        "reason": exit.reason,
+        "message": exit.message,
+        "advice": exit.advice,
+        "endedAt": time.time_ns() // 1_000_000,
+        "ended": exit.ended,
+        "survivors": exit.survivors,
+    }

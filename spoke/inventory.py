@@ -1,0 +1,68 @@
+"""What this spoke says of itself when it comes to its hub."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+from uuid import uuid4
+
+from pydantic import JsonValue
+
+from protocol.handshake import SpokeHello
+from spoke.agents import AGENTS
+from spoke.attempts import Attempts
+from spoke.git import Git
+from spoke.identity import Identity
+from spoke.settings import SpokeSettings
+from spoke.sweep import boot_id
+
+KILLS_BY: Final = "subreaper"
+
+
+@dataclass(frozen=True, slots=True)
+class Self:
+    """``incarnation`` is new at each start of the daemon."""
+
+    incarnation: str
+    boot_id: str
+    version: str
+    detail: Mapping[str, JsonValue]
+
+
+async def look(settings: SpokeSettings, git: Git) -> Self:
+    said = await git.run(["--version"], git_dir=settings.places.home)
+    detail: dict[str, JsonValue] = {
+        "hostname": platform.node(),
+        "platform": platform.platform(),
+        "kernel": platform.release(),
+        "git": said.strip().removeprefix("git version "),
+        "python": platform.python_version(),
+        "killMethod": KILLS_BY,
+        "agents": [*sorted(AGENTS)],
+        "pid": os.getpid(),
+    }
+    return Self(uuid4().hex, boot_id(), our_version(), detail)
+
+
+def hello(me: Self, identity: Identity, settings: SpokeSettings, attempts: Attempts) -> SpokeHello:
+    return SpokeHello(
+        spoke_id=identity.spoke_id,
+        incarnation=me.incarnation,
+        boot_id=me.boot_id,
+        slots=settings.slots,
+        labels=settings.labels,
+        last_seq=attempts.last_seq,
+        inventory=attempts.inventory(),
+        detail=dict(me.detail),
+    )
+
+
+def our_version() -> str:
+    try:
+        return version("coord")
+    except PackageNotFoundError:
+        return "0"

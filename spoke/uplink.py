@@ -1,0 +1,243 @@
+"""Tails the spools and tells the hub: each record once, in order, one append per attempt at a time.
+
+What piled up while an append was on its way is the next batch. A lost link loses nothing: the
+spool keeps what the hub has not stored, and the hub says at the next hello how far it got.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from pydantic import JsonValue
+
+from protocol.errors import CallError, DataLoss, LinkLost
+from protocol.ops.wire import Appended
+from spoke.chores import Chores
+from spoke.journal import Key
+from spoke.records import on_wire, weigh
+from spoke.spool import Kind, Reader, Record
+
+_log = logging.getLogger(__name__)
+
+BATCH_RECORDS: Final = 256
+BATCH_BYTES: Final = 256 * 1024
+IN_FLIGHT: Final = 16  #: appends; those who wait for one of these are served in turn
+_AGAIN_S: Final = 0.5  #: after the hub could not store, and stayed connected
+
+
+class Channel(Protocol):
+    """A welcomed link."""
+
+    async def append(self, key: Key, first: int, records: Sequence[list[JsonValue]]) -> Appended:
+        """Raises CallError; LinkLost when the link is gone."""
+        ...
+
+    def drop(self) -> None:
+        """Reconnect."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """Whom a tail tells: the attempt it belongs to."""
+
+    settled: Callable[[str], None]  #: the spool says what became of this message
+    stored: Callable[[], None]  #: the hub has the end
+    superseded: Callable[[], None]
+    supervisor: Callable[[], JsonValue]  #: pid and start time, for the first record
+
+
+class Uplink:
+    def __init__(self) -> None:
+        self._chores = Chores()
+        self._channel: asyncio.Future[Channel] | None = None
+        self._room = asyncio.Semaphore(IN_FLIGHT)
+
+    def follow(self, key: Key, spool: Path, ears: Ears) -> Tail:
+        """Report this spool from its beginning, or from what a hello says is stored."""
+        tail = Tail(key, spool, ears)
+        self._chores.start(self._carry(tail), f"uplink of {key}")
+        return tail
+
+    def connect(self, channel: Channel) -> None:
+        """The hub has welcomed us; what it said of each attempt has been told to its tail."""
+        self._waiting().set_result(channel)
+
+    def disconnect(self, channel: Channel) -> None:
+        self._lose(channel)
+
+    async def close(self) -> None:
+        await self._chores.close()
+        if self._channel is not None and not self._channel.done():
+            self._channel.cancel()
+
+    def _waiting(self) -> asyncio.Future[Channel]:
+        if self._channel is None:
+            self._channel = asyncio.get_running_loop().create_future()
+        return self._channel
+
+    async def _carry(self, tail: Tail) -> None:
+        try:
+            while not tail.is_over:
+                await tail.wait_more()
+                channel = await asyncio.shield(self._waiting())
+                async with self._room:
+                    pause = await self._carry_batch(tail, channel)
+                await asyncio.sleep(pause)
+        except DataLoss as error:
+            _log.error("%s: nothing more of it can be reported: %s", tail.key, error)
+        finally:
+            tail.close()
+
+    async def _carry_batch(self, tail: Tail, channel: Channel) -> float:
+        """How long to leave it alone then, in seconds."""
+        batch = tail.batch()
+        if not batch or tail.is_held:
+            return 0
+        try:
+            answer = await channel.append(
+                tail.key, batch[0].seq, [tail.on_wire(one) for one in batch]
+            )
+        except LinkLost:
+            self._lose(channel)
+        except CallError as error:
+            _log.warning("%s was not stored, trying again: %s", tail.key, error)
+            return _AGAIN_S
+        else:
+            self._heed(tail, channel, answer)
+        return 0
+
+    def _heed(self, tail: Tail, channel: Channel, answer: Appended) -> None:
+        match answer.verdict:
+            case "ok":
+                tail.stored(answer.stored)
+            case "stale_epoch":
+                self._lose(channel)
+                channel.drop()
+            case "superseded":
+                tail.hold()
+                tail.ears.superseded()
+
+    def _lose(self, channel: Channel) -> None:
+        current = self._channel
+        if current is not None and current.done() and current.result() is channel:
+            self._channel = None
+
+
+class Tail:
+    """One spool: what was read and is not stored, and how far the hub has got."""
+
+    def __init__(self, key: Key, spool: Path, ears: Ears) -> None:
+        self.key = key
+        self.ears = ears
+        self.is_held = False  #: nothing of it may be reported
+        self.is_over = False
+        self.last = 0  #: the last record known to exist
+        self._spool = spool
+        self._reader: Reader | None = None
+        self._unstored: deque[tuple[Record, int]] = deque()  # each with its weight
+        self._weight = 0
+        self._stored = 0
+        self._news = asyncio.Event()
+
+    def grew(self, last: int) -> None:
+        self.last = max(self.last, last)
+        self._news.set()
+
+    def look(self) -> None:
+        """Something was written, by whomever."""
+        self._news.set()
+
+    def hold(self) -> None:
+        self.is_held = True
+
+    def resume(self, stored: int) -> None:
+        """The hub has this much, and wants what follows."""
+        self.is_held = False
+        self.stored(stored)
+        self._news.set()
+
+    def end(self) -> None:
+        """Nobody waits for more."""
+        self.is_over = True
+        self._news.set()
+
+    def stored(self, seq: int) -> None:
+        if seq < self._stored:  # its database was put back to an earlier state
+            self._rewind(seq)
+        self._stored = seq
+        self._drop_stored()
+
+    def batch(self) -> list[Record]:
+        """The next records to report; read ahead is about one batch."""
+        while len(self._unstored) < BATCH_RECORDS and self._weight < BATCH_BYTES and self._read():
+            pass
+        batch: list[Record] = []
+        room = BATCH_BYTES
+        for record, weight in self._unstored:
+            room -= weight
+            if batch and (room < 0 or len(batch) == BATCH_RECORDS):
+                break
+            batch.append(record)
+        return batch
+
+    def on_wire(self, record: Record) -> list[JsonValue]:
+        match on_wire(record):
+            case [at, "starting", dict(body)]:
+                return [at, "starting", {**body, "supervisor": self.ears.supervisor()}]
+            case plain:
+                return plain
+
+    async def wait_more(self) -> None:
+        """Until there is something to report, or it is over."""
+        while not self.is_over and (self.is_held or not (self._unstored or self._read())):
+            self._news.clear()
+            await self._news.wait()
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _read(self) -> bool:
+        """Whether there was more."""
+        if self._reader is None:
+            if not self._spool.exists():
+                return False
+            self._reader = Reader(self._spool, after=self._stored)
+        records = self._reader.read(BATCH_RECORDS, BATCH_BYTES)
+        for record in records:
+            self._heed(record)
+        self._drop_stored()
+        return bool(records)
+
+    def _drop_stored(self) -> None:
+        while self._unstored and self._unstored[0][0].seq <= self._stored:
+            record, weight = self._unstored.popleft()
+            self._weight -= weight
+            if record.kind is Kind.EXITED:
+                self.ears.stored()
+
+    def _heed(self, record: Record) -> None:
+        self.last = max(self.last, record.seq)
+        weight = weigh(record)
+        self._unstored.append((record, weight))
+        self._weight += weight
+        if record.kind in (Kind.DELIVERED, Kind.UNDELIVERED):
+            match on_wire(record):
+                case [_, _, {"messageId": str(id)}]:
+                    self.ears.settled(id)
+                case _:
+                    pass
+
+    def _rewind(self, seq: int) -> None:
+        self.close()
+        self._unstored.clear()
+        self._weight = 0
+        self._stored = seq

@@ -1,0 +1,63 @@
+"""The line to one attempt's supervisor, made again for as long as there is a supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from protocol.errors import ResourceExhausted, Unavailable
+from spoke.core.story import Stop
+from spoke.flight import in_thread
+from spoke.folder import Folder
+from spoke.process import Supervisor
+
+_LOOK_S: Final = 0.01  #: between looks at a supervisor that lives and does not answer
+_FULL_S: Final = 1.0  #: before a message is tried again that the agent had no room for
+
+
+class Watch:
+    def __init__(self, folder: Folder, on_spool: Callable[[int], None]) -> None:
+        self._folder = folder
+        self._on_spool = on_spool
+        self._line: Supervisor | None = None
+
+    async def keep(self, on_up: Callable[[], None]) -> bool:
+        """Until the supervisor is gone; whether the end is in the spool. ``on_up``: a new line.
+
+        Raises DataLoss when the spool is broken.
+        """
+        while True:
+            try:
+                self._line = await Supervisor.connect(self._folder.socket, self._on_spool)
+            except Unavailable:
+                if not await in_thread(self._folder.is_supervised):
+                    return await in_thread(self._folder.is_ended)
+                await asyncio.sleep(_LOOK_S)
+                continue
+            try:
+                on_up()
+                await self._line.wait_gone()
+            finally:
+                line, self._line = self._line, None
+                await line.close()
+
+    async def message(self, id: str, text: str) -> None:
+        """Say it on the line there is; on the next one it is said again, and arrives once."""
+        while (line := self._line) is not None:
+            try:
+                await line.message(id, text)
+            except ResourceExhausted:
+                await asyncio.sleep(_FULL_S)
+                continue
+            except Unavailable:
+                pass
+            return
+
+    async def stop(self, stop: Stop) -> None:
+        if self._line is None:
+            return
+        try:
+            await self._line.stop(stop.outcome, stop.reason, now=stop.now, by=stop.by)
+        except Unavailable:
+            return

@@ -1,0 +1,94 @@
+"""Adapters and the environment that an agent gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import InvalidArgument
+from protocol.ops.wire import MessageOrder, StartOrder
+from spoke import agents, environment
+from spoke.agents.agent import Plan
+from spoke.environment import PROMPT_MAX, Bearings
+
+ORDER = StartOrder(
+    task="t", prompt="p", repo="/r", base=None, branch="b", agent="command", command="pytest",
+    args=["-q", "; rm -rf /", "$(boom)"], env={}, stdin="closed", parent_session_id=None,
+    worktree=None, resume=False, messages=[], credential="secret",
+)  # fmt: skip
+
+
+def bearings(prompt: str = "do it", parent: str | None = None) -> Bearings:
+    return Bearings(
+        "ses_1",
+        parent,
+        2,
+        "task",
+        Path("/w"),
+        "b",
+        "/r",
+        prompt,
+        Path("/p"),
+        "ws://h:1",
+        Path("/t"),
+    )
+
+
+def test_a_command_is_what_was_given_and_no_shell_reads_it() -> None:
+    plan = agents.find("command").plan(ORDER)
+    assert plan == Plan(["pytest", "-q", "; rm -rf /", "$(boom)"], {}, "closed")
+
+
+def test_a_command_without_a_program_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="NO_COMMAND"):
+        agents.find("command").plan(ORDER.model_copy(update={"command": None}))
+
+
+def test_a_command_has_no_turns() -> None:
+    command = agents.find("command")
+    assert command.tell(MessageOrder(message_id="m", text="line", mode="interrupt")) == "line"
+    assert command.effective_mode("interrupt") == "queue"
+    assert list(command.read("stdout", "working")) == []
+    assert command.ended(0, None) == "completed"
+    assert command.ended(1, None) == "failed"
+    assert command.ended(None, "SIGTERM") == "failed"
+
+
+def test_an_unknown_agent_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(InvalidArgument, match="AGENT_UNKNOWN") as caught:
+        agents.find("gpt\x1b[2J")
+    assert "command" in caught.value.advice
+    assert "\x1b" not in caught.value.message
+
+
+def test_little_of_the_daemons_environment_passes() -> None:
+    ours = {"PATH": "/bin", "HOME": "/h", "LC_ALL": "C", "XDG_RUNTIME_DIR": "/x",
+            "DATABASE_URL": "secret", "COORD_TOKEN": "secret", "PATHS": "no", "LANGUAGE": "no"}  # fmt: skip
+    env = environment.build(ours, {"MINE": "1", "HOME": "/other"}, {}, bearings(), Path("/tools"))
+    assert {name: value for name, value in env.items() if not name.startswith("COORD_")} == {
+        "PATH": "/bin:/tools", "HOME": "/other", "LC_ALL": "C", "XDG_RUNTIME_DIR": "/x", "MINE": "1",
+    }  # fmt: skip
+    assert "COORD_TOKEN" not in env
+
+
+def test_an_agent_is_told_who_it_is() -> None:
+    assert bearings(parent="ses_0").variables() == {
+        "COORD_SESSION_ID": "ses_1", "COORD_PARENT_SESSION_ID": "ses_0", "COORD_ATTEMPT": "2",
+        "COORD_TASK": "task", "COORD_WORKTREE": "/w", "COORD_BRANCH": "b", "COORD_REPO": "/r",
+        "COORD_PROMPT_FILE": "/p", "COORD_URL": "ws://h:1", "COORD_TOKEN_FILE": "/t",
+        "COORD_PROMPT": "do it",
+    }  # fmt: skip
+    assert "COORD_PARENT_SESSION_ID" not in bearings().variables()
+    assert "COORD_PROMPT" not in bearings("€" * (PROMPT_MAX // 3 + 1)).variables()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", "NODE_OPTIONS", "BASH_ENV", "GIT_DIR",
+     "COORD_SESSION_ID", "COORD_X", "", "A=B"],
+)  # fmt: skip
+def test_variables_that_decide_for_others_are_refused(name: str) -> None:
+    with pytest.raises(InvalidArgument, match="BAD_ENV"):
+        environment.check({"FINE": "1", name: "x"})
+    environment.check({"FINE": "1", "PATH": "/bin", "GITHUB_TOKEN": "x"})
