@@ -1,0 +1,43 @@
+"""coordctl logs: what a session's agent said."""
+
+from __future__ import annotations
+
+import argparse
+
+from coord.cli.asking import ask, resolve
+from coord.cli.exits import Exit
+from coord.cli.out import Format, add_format, out_of
+from coord.cli.transcript import SPOKEN, follow
+from coord.client import Hub
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("session", metavar="REF", help="id, start of an id, branch or task")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until it has ended")
+    parser.add_argument("--events", action="store_true", help="all kinds of events, not only lines")
+    parser.add_argument("--since-seq", metavar="N", type=int, default=0, help="only what is newer")
+    parser.add_argument("--tail", metavar="N", type=int, help="only the last N")
+    add_format(parser)
+    parser.epilog = "example: coordctl logs -f fix-login"
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> Exit:
+    ref: str = args.session
+    out = out_of(args)
+    if out.format is Format.JSON:
+        out.format = Format.JSONL  # a story has no end that could close a list
+
+    async def work(hub: Hub) -> Exit:
+        await follow(
+            hub,
+            await resolve(hub, ref),
+            out,
+            after=args.since_seq,
+            tail=args.tail,
+            live=args.follow,
+            kinds=None if args.events else SPOKEN,
+        )
+        return Exit.OK
+
+    return ask(work)

@@ -1,0 +1,165 @@
+"""How things are shown: the columns of each table, and one session in full."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from coord.cli.tables import Column, age
+from protocol.ops.sessions import Cleaned, Delivered, Ended, SessionView, Spawned, SwarmResult
+from protocol.ops.spokes import SpokeView, TokenView
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def clock(at: datetime | None) -> str:
+    """The reader's own time, to the second."""
+    return "" if at is None else f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def labels(of: Mapping[str, str]) -> str:
+    return ",".join(f"{name}={value}" for name, value in of.items())
+
+
+def state(of: SessionView) -> str:
+    return f"{of.state} ({of.activity})" if of.activity else str(of.state)
+
+
+SPAWNED: Sequence[Column[Spawned]] = (
+    Column("TASK", lambda s: s.task),
+    Column("SESSION", lambda s: s.session_id),
+    Column("STATE", lambda s: s.state),
+    Column("SPOKE", lambda s: s.spoke or "-"),
+    Column("BRANCH", lambda s: s.branch),
+    Column("WORKTREE", lambda s: s.worktree or "-"),
+    Column("ATTEMPT", lambda s: str(s.attempt), wide=True),
+    Column("NEW", lambda s: "yes" if s.created else "no", wide=True),
+    Column("BASE", lambda s: s.base_commit or "-", wide=True),
+    Column("REASON", lambda s: s.reason or "", wide=True),
+)
+
+SWARMED: Sequence[Column[SwarmResult]] = (
+    Column("TASK", lambda r: r.task),
+    Column("SESSION", lambda r: r.session.session_id if r.session else "-"),
+    Column("STATE", lambda r: r.session.state if r.session else "failed"),
+    Column("SPOKE", lambda r: (r.session and r.session.spoke) or "-"),
+    Column("BRANCH", lambda r: r.session.branch if r.session else "-"),
+    Column("WHY", lambda r: f"{r.error.reason}: {r.error.message}" if r.error else ""),
+    Column("WORKTREE", lambda r: (r.session and r.session.worktree) or "-", wide=True),
+)
+
+SESSIONS: Sequence[Column[SessionView]] = (
+    Column("SESSION", lambda s: s.session_id),
+    Column("STATE", state),
+    Column("SINCE", lambda s: age(s.state_since, now())),
+    Column("SPOKE", lambda s: s.spoke or "-"),
+    Column("BRANCH", lambda s: s.branch),
+    Column("WHY", lambda s: s.reason or ""),
+    Column("ATTEMPT", lambda s: str(s.attempt), wide=True),
+    Column("AGENT", lambda s: s.agent, wide=True),
+    Column("PARENT", lambda s: s.parent_session_id or "-", wide=True),
+    Column("LABELS", lambda s: labels(s.labels), wide=True),
+    Column("WORKTREE", lambda s: s.worktree or "-", wide=True),
+    Column("REPO", lambda s: s.repo, wide=True),
+)
+
+TASK: Column[SessionView] = Column("TASK", lambda s: s.task)
+
+ENDED: Sequence[Column[Ended]] = (
+    Column("SESSION", lambda e: e.session_id),
+    Column("TASK", lambda e: e.task),
+    Column("SPOKE", lambda e: e.spoke or "-"),
+    Column("STATE", lambda e: e.after if e.confirmed else f"pending ({e.after})"),
+    Column("ENDED BY", lambda e: e.ended_by or "-"),
+    Column("WHEN", lambda e: clock(e.ended_at) or "-"),
+    Column("PROCESSES", lambda e: str(e.processes)),
+    Column("SURVIVORS", lambda e: str(e.survivors) if e.confirmed else "?"),
+    Column("WHY", lambda e: e.pending or ""),
+    Column("BEFORE", lambda e: e.before, wide=True),
+    Column("EXIT", lambda e: "" if e.exit_code is None else str(e.exit_code), wide=True),
+    Column("SAVED", lambda e: e.saved_ref or "", wide=True),
+)
+
+CLEANED: Sequence[Column[Cleaned]] = (
+    Column("SESSION", lambda c: c.session_id),
+    Column("BRANCH", lambda c: c.branch),
+    Column("REMOVED", lambda c: "yes" if c.removed else "no"),
+    Column("WHY", lambda c: c.reason),
+    Column("SAVED", lambda c: c.saved_ref or "", wide=True),
+    Column("WORKTREE", lambda c: c.worktree or "", wide=True),
+)
+
+DELIVERED: Sequence[Column[Delivered]] = (
+    Column("MESSAGE", lambda d: d.message_id),
+    Column("STATE", lambda d: d.state),
+    Column("MODE", lambda d: d.mode),
+    Column("WHY", lambda d: d.reason or ""),
+)
+
+SPOKES: Sequence[Column[SpokeView]] = (
+    Column("SPOKE", lambda s: s.name),
+    Column("STATE", lambda s: s.state),
+    Column("WORK", lambda s: "draining" if s.draining else "cordoned" if s.cordoned else "takes"),
+    Column("LIVE", lambda s: f"{s.live}/{s.slots}"),
+    Column("HEARD", lambda s: f"{age(s.last_seen_at, now())} ago" if s.last_seen_at else "never"),
+    Column("LABELS", lambda s: labels(s.labels)),
+    Column("ID", lambda s: s.spoke_id, wide=True),
+    Column("VERSION", lambda s: s.version or "", wide=True),
+    Column(
+        "DETAIL",
+        lambda s: " ".join(f"{name}={value}" for name, value in s.detail.items()),
+        wide=True,
+    ),
+)
+
+TOKENS: Sequence[Column[TokenView]] = (
+    Column("TOKEN", lambda t: t.token_id),
+    Column("NAME", lambda t: t.name),
+    Column("ROLE", lambda t: t.role),
+    Column("STATE", lambda t: token_state(t, now())),
+    Column("EXPIRES", lambda t: clock(t.expires_at)),
+    Column("LAST USED", lambda t: clock(t.last_used_at) or "never"),
+    Column("BEGINS", lambda t: t.prefix, wide=True),
+    Column("CREATED", lambda t: clock(t.created_at), wide=True),
+)
+
+
+def token_state(token: TokenView, at: datetime) -> str:
+    if token.revoked_at is not None:
+        return "revoked"
+    return "good" if token.expires_at > at else "expired"
+
+
+def session_facts(one: SessionView) -> list[tuple[str, str]]:
+    """One session in full; what there is nothing to say of is empty."""
+    return [
+        ("session", one.session_id),
+        ("task", one.task),
+        ("state", state(one)),
+        ("since", f"{clock(one.state_since)} ({age(one.state_since, now())})"),
+        ("why", one.reason or ""),
+        ("abort", _abort(one)),
+        ("spoke", one.spoke or ""),
+        ("repo", one.repo),
+        ("branch", one.branch),
+        ("base", one.base_commit or ""),
+        ("worktree", one.worktree or ""),
+        ("agent", one.agent),
+        ("attempt", str(one.attempt)),
+        ("parent", one.parent_session_id or ""),
+        ("labels", labels(one.labels)),
+        ("created", clock(one.created_at)),
+        ("started", clock(one.started_at)),
+        ("finished", clock(one.finished_at)),
+        ("exit code", "" if one.exit_code is None else str(one.exit_code)),
+        ("events", str(one.last_seq)),
+    ]
+
+
+def _abort(one: SessionView) -> str:
+    if one.abort is None:
+        return ""
+    said = {None: "under way", True: "seen dead", False: "not seen dead"}[one.abort.confirmed]
+    return f"{one.abort.abort_id} {said} {one.abort.reason}".rstrip()

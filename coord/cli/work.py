@@ -1,0 +1,114 @@
+"""What spawn and swarm have in common: where, from what, by whom; as arguments and as keywords."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from coord.cli.asking import duration, pair, resolve
+from coord.client import Hub
+from coord.context import session_repo
+from protocol.errors import InvalidArgument
+
+
+def add_work(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_argument_group("where and from what")
+    where.add_argument("--repo", metavar="URL|DIR", help="default: the repository around here")
+    where.add_argument("--base", metavar="REF", help="branch, tag or commit to start from")
+    where.add_argument("--spoke", metavar="NAME", help="this spoke and no other")
+    where.add_argument(
+        "--require", metavar="K=V", type=pair, action="append", help="a label the spoke must carry"
+    )
+    said = parser.add_argument_group("what the agent is told")
+    said.add_argument("--prompt", metavar="TEXT", help="- reads standard input")
+    said.add_argument("--prompt-file", metavar="FILE", help="- reads standard input")
+    said.add_argument("--env", metavar="K=V", type=pair, action="append", help="a variable")
+    said.add_argument(
+        "--stdin", choices=["open", "closed"], help="open (default): messages are written to it"
+    )
+    tree = parser.add_argument_group("its place in the tree, and for how long")
+    tree.add_argument("--parent", metavar="REF", help="id, branch or task of another session")
+    tree.add_argument("--on-parent-abort", choices=["abort-dependents", "continue-running"])
+    tree.add_argument("--label", metavar="K=V", type=pair, action="append")
+    tree.add_argument("--priority", metavar="N", type=int, help="-100 to 100; higher goes first")
+    tree.add_argument("--key", metavar="KEY", help="the same key twice makes one session")
+    tree.add_argument("--until", choices=["queued", "assigned", "running"], help="when to answer")
+    tree.add_argument("--run-timeout", metavar="TIME", type=duration, help="aborted after 30m, 2h")
+    tree.add_argument("--queue-timeout", metavar="TIME", type=duration, help="aborted unplaced")
+
+
+async def work_of(hub: Hub, args: argparse.Namespace) -> dict[str, object]:
+    """Only what was said; the rest is for the hub to decide."""
+    parent: str | None = args.parent
+    said: dict[str, object] = {
+        "base": args.base,
+        "spoke": args.spoke,
+        "requires": _pairs(args.require),
+        "env": _pairs(args.env),
+        "stdin": args.stdin,
+        "parent_session_id": None if parent is None else await resolve(hub, parent),
+        "on_parent_abort": args.on_parent_abort,
+        "labels": _pairs(args.label),
+        "priority": args.priority,
+        "idempotency_key": args.key,
+        "until": args.until,
+        "run_timeout_ms": args.run_timeout,
+        "queue_timeout_ms": args.queue_timeout,
+        **_program(args.program),
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def repo_of(said: str | None) -> str:
+    """A URL as it is; a folder as the absolute path of its repository.
+
+    Inside a session the default is the session's own repository. Raises InvalidArgument (NO_REPO).
+    """
+    if said is None:
+        return session_repo() or _top(Path())
+    folder = Path(said).expanduser()
+    return _top(folder) if folder.is_dir() else said
+
+
+def prompt_of(args: argparse.Namespace) -> str:
+    """Raises InvalidArgument (BAD_PROMPT)."""
+    text: str | None = args.prompt
+    file: str | None = args.prompt_file
+    if text is not None and file is not None:
+        raise InvalidArgument("BAD_PROMPT", "--prompt and --prompt-file exclude each other")
+    if "-" in (text, file):
+        return sys.stdin.read()
+    if file is None:
+        return text or ""
+    try:
+        return Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgument("BAD_PROMPT", f"{file} cannot be read: {error}") from error
+
+
+def _pairs(said: list[tuple[str, str]] | None) -> dict[str, str] | None:
+    return dict(said) if said else None
+
+
+def _program(words: list[str]) -> dict[str, object]:
+    if not words:
+        return {}
+    return {"agent": "command", "command": words[0], "args": words[1:]}
+
+
+def _top(folder: Path) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), "rev-parse", "--show-toplevel"],  # noqa: S607 - found on PATH
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise InvalidArgument(
+            "NO_REPO",
+            f"{folder.resolve()} is not in a git repository",
+            advice="name one: --repo URL|DIR",
+        )
+    return done.stdout.strip()
