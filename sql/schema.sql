@@ -98,6 +98,7 @@ CREATE TABLE spokes (
     public_key bytea NOT NULL,
     labels jsonb NOT NULL DEFAULT '{}',
     slots int NOT NULL CHECK (slots >= 0),
+    max_slots int,                          -- what its invitation allows; null: no limit
     cordoned boolean NOT NULL DEFAULT false,
     draining boolean NOT NULL DEFAULT false,
     online boolean NOT NULL DEFAULT false,

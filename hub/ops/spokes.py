@@ -111,26 +111,33 @@ async def enroll(desk: Desk, asked: Asked[EnrollParams]) -> Enrolled:
     if used is None:
         raise Unauthenticated("JOIN_TOKEN_USED", "this join token was used, or its time is over")
     fixed = views.object_of(used.detail)
-    name = fixed.get("name")
-    if name not in (None, params.name):
-        raise PermissionDenied("WRONG_NAME", f"this join token is for a spoke named {name}")
-    slots = fixed.get("slots")
+    name = _name(fixed.get("name"), params)
+    most = fixed.get("slots")
     spoke_id = ids.new_spoke()
     made = await desk.store.exchange.enroll(
         spoke_id,
-        params.name,
+        name,
         bytes.fromhex(params.public_key),
         {**params.labels, **views.labels(fixed.get("labels", {}))},
-        slots if isinstance(slots, int) else params.slots,
+        params.slots,
+        most if isinstance(most, int) else None,
     )
     if not made:
         raise Conflict(
             "NAME_TAKEN",
-            f"a spoke named {params.name} is there already",
-            advice=f"join under another name, or: coordctl spoke revoke {params.name}",
+            f"a spoke named {name} is there already",
+            advice=f"join under another name, or: coordctl spoke revoke {name}",
         )
     await _book(desk, asked, spoke_id, "enrolled")
-    return Enrolled(spoke_id=spoke_id, hub_id=desk.hub_id, name=params.name)
+    return Enrolled(spoke_id=spoke_id, hub_id=desk.hub_id, name=name)
+
+
+def _name(fixed: JsonValue, params: EnrollParams) -> str:
+    if not isinstance(fixed, str):
+        return params.name or params.host
+    if params.name not in (None, fixed):
+        raise PermissionDenied("WRONG_NAME", f"this join token is for a spoke named {fixed}")
+    return fixed
 
 
 async def _book(desk: Desk, asked: Asked[object], object: str | None, outcome: str) -> None:

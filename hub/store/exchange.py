@@ -51,10 +51,16 @@ class Exchange:
     # Spokes.
 
     async def enroll(
-        self, spoke_id: str, name: str, key: bytes, labels: dict[str, str], slots: int
+        self,
+        spoke_id: str,
+        name: str,
+        key: bytes,
+        labels: dict[str, str],
+        slots: int,
+        most: int | None = None,
     ) -> bool:
-        """False: a spoke of that name is there already."""
-        row = await queries.enroll_spoke.one(self._pool, spoke_id, name, key, labels, slots)
+        """False: a spoke of that name is there already. ``most``: slots that it never exceeds."""
+        row = await queries.enroll_spoke.one(self._pool, spoke_id, name, key, labels, slots, most)
         return row is not None
 
     async def key(self, spoke_id: str) -> SpokeKeyRow | None:

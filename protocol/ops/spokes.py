@@ -57,7 +57,7 @@ class Drained(Shape):
 class InviteParams(Params):
     name: SpokeName | None = None
     labels: Labels = {}
-    slots: Slots | None = None
+    slots: Slots | None = None  #: at most, whatever the spoke says of itself
     ttl_ms: Annotated[StrictInt, Field(ge=1_000, le=86_400_000)] = 900_000
 
 
@@ -77,7 +77,8 @@ class Revoked(Shape):
 
 
 class EnrollParams(Params):
-    name: SpokeName
+    name: SpokeName | None = None  #: asked for; else the one that the join token fixes, else host
+    host: SpokeName  #: what its machine is called
     public_key: Hex  #: Ed25519, raw
     labels: Labels = {}
     slots: Slots = 8

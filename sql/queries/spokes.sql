@@ -5,7 +5,8 @@ ON CONFLICT (one) DO UPDATE SET one = true RETURNING hub_id;
 
 -- name: enroll_spoke
 -- A new spoke. None: its name is taken.
-INSERT INTO spokes (spoke_id, name, public_key, labels, slots) VALUES ($1, $2, $3, $4::jsonb, $5)
+INSERT INTO spokes (spoke_id, name, public_key, labels, slots, max_slots)
+VALUES ($1, $2, $3, $4::jsonb, least($5::int, $6::int), $6)
 ON CONFLICT DO NOTHING RETURNING spoke_id;
 
 -- name: spoke_key
@@ -15,7 +16,7 @@ SELECT s.spoke_id, s.name, s.public_key, s.revoked_at FROM spokes s WHERE s.spok
 -- name: accept_hello
 -- A new connection of a spoke: the epoch fences what the connection before may still send.
 UPDATE spokes SET epoch = epoch + 1, online = true, incarnation = $2, boot_id = $3, version = $4,
-       slots = $5, labels = labels || $6::jsonb, detail = $7::jsonb, last_seen_at = now(),
+       slots = least($5::int, max_slots), labels = labels || $6::jsonb, detail = $7::jsonb, last_seen_at = now(),
        lease_expires_at = now() + $8::interval
  WHERE spoke_id = $1 AND revoked_at IS NULL
 RETURNING epoch, cmd_seq, boot_id;
