@@ -30,7 +30,8 @@ def is_enrolled(settings: SpokeSettings) -> bool:
 
 
 async def join(settings: SpokeSettings, join_string: str, name: str | None = None) -> Enrolled:
-    """Enroll this state directory with a hub; ``name``: else that of the machine.
+    """Enroll this state directory with a hub; ``name``: else the one that the
+    join string fixes, else that of the machine.
 
     Raises InvalidArgument (BAD_JOIN_STRING), AlreadyExists (ENROLLED), FailedPrecondition
     (SPOKE_RUNNING), and what dialling the hub and `spoke.enroll` raise.
@@ -38,7 +39,7 @@ async def join(settings: SpokeSettings, join_string: str, name: str | None = Non
     ticket = tokens.read_join(join_string)
     settings.places.make()
     with lock.hold(settings.places.lock):
-        return await enrollment.enroll(settings, ticket, name or identity.own_name())
+        return await enrollment.enroll(settings, ticket, name)
 
 
 async def run(settings: SpokeSettings) -> None:

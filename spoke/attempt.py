@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 _INTRODUCTION_S: Final = 2.0  #: within it, a supervisor that got its assignment says who it is
 _LOOK_S: Final = 0.01
+_AGAIN_S: Final = 5.0  #: before the end is written again to a disk that did not take it
 
 _STATES: Final = {Phase.UP: "running", Phase.ENDED: "exited", Phase.FORGOTTEN: "exited"}
 
@@ -185,7 +186,9 @@ class Attempt:
     async def _attach(self) -> None:
         """Look for the supervisor of a daemon that may have died before it was introduced."""
         deadline = time.monotonic() + _INTRODUCTION_S
-        while self._folder.supervisor() is None and time.monotonic() < deadline:
+        while self._folder.supervisor() is None:
+            if time.monotonic() > deadline:
+                break
             await asyncio.sleep(_LOOK_S)
         await self._attend()
 
@@ -210,8 +213,14 @@ class Attempt:
         self.tell(story.Swept(len(swept.ended), len(swept.survivors)))
 
     async def _write_exited(self, exit: story.Exit, undelivered: Sequence[str]) -> None:
-        await in_thread(self._folder.make)
-        await in_thread(self._folder.write_exit, exit, tuple(undelivered))
+        while True:
+            try:
+                await in_thread(self._folder.make)
+                await in_thread(self._folder.write_exit, exit, tuple(undelivered))
+                break
+            except OSError as error:
+                _log.warning("the end of %s could not be written yet: %s", self.key, error)
+                await asyncio.sleep(_AGAIN_S)
         self.tail.look()
 
     async def _salvage(self) -> None:

@@ -129,20 +129,35 @@ class Attempts:
                 attempt.tell(story.Stored())
 
     def _begin(self, key: Key, order: StartOrder) -> None:
-        older = [
-            attempt
-            for other, attempt in self._attempts.items()
-            if other.session_id == key.session_id and not attempt.over.is_set()
-        ]
         attempt = self._add(key, order)
         for message in order.messages:
             attempt.say(message)
-        if not older:
+        if self._older(key):
+            self._chores.start(self._begin_alone(attempt), f"waiting to begin {key}")
+        else:
             attempt.tell(story.Ordered())
-            return
-        for one in older:
-            one.tell(story.Superseded())
-        self._chores.start(_begin_after(older, attempt), f"waiting to begin {key}")
+
+    async def _begin_alone(self, attempt: Attempt) -> None:
+        await self._end_older(attempt.key)
+        attempt.tell(story.Ordered())
+
+    async def _end_older(self, key: Key) -> None:
+        """Two agents in one worktree would spoil each other's work."""
+        for older in self._older(key):
+            await older.known.wait()
+            if not older.over.is_set():
+                older.tell(story.Superseded())
+            await older.over.wait()
+
+    def _older(self, key: Key) -> list[Attempt]:
+        """Attempts of the same session that may have an agent."""
+        return [
+            attempt
+            for other, attempt in self._attempts.items()
+            if other.session_id == key.session_id
+            and other.attempt < key.attempt
+            and not attempt.over.is_set()
+        ]
 
     def _add(self, key: Key, order: StartOrder) -> Attempt:
         attempt = self._attempts[key] = Attempt(key, order, self._rooms)
@@ -154,18 +169,12 @@ class Attempts:
         del self._attempts[attempt.key]
 
     async def _find(self, attempt: Attempt) -> None:
+        await self._end_older(attempt.key)
         try:
             await attempt.find()
         except CallError as error:
             _log.error("%s is left alone: %s", attempt.key, error)
             attempt.known.set()
-
-
-async def _begin_after(older: Sequence[Attempt], attempt: Attempt) -> None:
-    """Two agents in one worktree would spoil each other's work."""
-    for one in older:
-        await one.over.wait()
-    attempt.tell(story.Ordered())
 
 
 def erase_done(places: Places, journal: Journal) -> None:

@@ -23,13 +23,14 @@ from spoke.settings import SpokeSettings
 _HUB = LinkId("hub")
 
 
-async def enroll(settings: SpokeSettings, ticket: Join, name: str) -> Enrolled:
+async def enroll(settings: SpokeSettings, ticket: Join, name: str | None) -> Enrolled:
     """Raises AlreadyExists (ENROLLED), and what dialling the hub and `spoke.enroll` raise."""
     places = settings.places
     identity.check_new(places)
     key = identity.own_key(places)
     params = EnrollParams(
         name=name,
+        host=identity.own_name(),
         public_key=identity.public_hex(key),
         labels=settings.labels,
         slots=settings.slots,
@@ -50,7 +51,7 @@ async def _ask(ticket: Join, params: EnrollParams) -> Enrolled:
             hello = Hello(
                 protocol_version=PROTOCOL_VERSION,
                 role="client",
-                name=params.name,
+                name=params.host,
                 version=our_version(),
             )
             said = cast("Object", hello.model_dump(mode="json", by_alias=True, exclude_none=True))

@@ -51,16 +51,22 @@ class Folder:
         self.path.mkdir(mode=0o700, exist_ok=True)
 
     def furnish(self, prompt: str, credential: str) -> None:
-        """Give the agent its files."""
+        """The directory, and in it what the agent is given."""
+        self.make()
         write_whole(str(self.prompt), prompt.encode(errors="replace"))
         write_whole(str(self.credential), credential.encode())
 
     def mark_launched(self) -> None:
         """From here on a supervisor may have it, whether or not we live to hear of that."""
-        self._launched.touch(mode=0o600)
+        write_whole(str(self._launched), os.fsencode(self.socket))
 
     def was_launched(self) -> bool:
-        return self._launched.exists()
+        """Whether it was; from then on ``socket`` is where that supervisor was told to listen."""
+        try:
+            self.socket = Path(os.fsdecode(self._launched.read_bytes()))
+        except FileNotFoundError:
+            return False
+        return True
 
     def supervisor(self) -> Mapping[str, object] | None:
         """pid, startTime and bootId, once it has written them."""

@@ -66,6 +66,8 @@ async def _connect(caller: Caller, exchange: Exchange) -> None:
     except CallError as error:
         pause = None if error.retry_after_ms is None else error.retry_after_ms / 1_000
         began, why = loop.time(), str(error)
+    except OSError as error:
+        why = str(error)
     raise LinkEnded(why, loop.time() - began, pause)
 
 

@@ -53,7 +53,6 @@ async def make(key: Key, order: StartOrder, folder: Folder, rooms: Rooms) -> Out
         rooms.supervisors.warm()  # it gets ready while git works
     except OSError as error:
         _log.warning("no supervisor in advance: %s", error)
-    await in_thread(folder.make)
     worktree = await both(
         in_thread(folder.furnish, order.prompt, order.credential),
         rooms.worktrees.make(

@@ -462,6 +462,17 @@ async def test_a_superseded_attempt_is_saved_and_vanishes(house: House) -> None:
         os.kill(int(story.lines()[0]), 0)
 
 
+async def test_a_newer_attempt_waits_until_the_older_one_is_gone(house: House) -> None:
+    await house.bash("s1", "echo precious > file; echo $$; exec sleep 1000")
+    await house.exchange.until(lambda: house.lines("s1"))
+    await house.bash("s1", "kill -0 $OLD || echo alone; cat file", 2, resume=True,
+                     env={"OLD": house.lines("s1")[0]})  # fmt: skip
+    await house.exited("s1", 2)
+    assert house.lines("s1", 2) == ["alone", "precious"]
+    assert "exited" not in house.exchange.story("s1").kinds()
+    await until(lambda: house.leftovers() == [])
+
+
 async def test_superseded_by_an_append(house: House) -> None:
     await house.start("s1", "cat")
     await house.exchange.until_kind("running", "s1")
@@ -523,7 +534,8 @@ async def test_a_killed_supervisor_takes_its_agent_along(house: House) -> None:
 async def test_a_daemon_killed_and_started_again_adopts_its_agents(joined: House) -> None:
     house = joined
     await house.start_daemon()
-    script = "for n in $(seq 3000); do echo $n; [ $((n % 50)) = 0 ] && sleep 0.02; done; read -r line; echo got $line"
+    count = "for n in $(seq 3000); do echo $n; [ $((n % 50)) = 0 ] && sleep 0.02; done"
+    script = f"{count}; read -r line; echo got $line"
     for n in range(4):
         await house.bash(f"s{n}", script)
     for n in range(4):

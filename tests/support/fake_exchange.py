@@ -1,4 +1,4 @@
-"""A hub as far as a spoke can see it: nonce, hands, orders and records, all in memory, with fences."""
+"""A hub as far as a spoke can see it: nonce, hands, orders and records, in memory, with fences."""
 
 from __future__ import annotations
 

@@ -63,11 +63,14 @@ def test_an_unknown_agent_is_refused_with_those_that_are_known() -> None:
 
 
 def test_little_of_the_daemons_environment_passes() -> None:
-    ours = {"PATH": "/bin", "HOME": "/h", "LC_ALL": "C", "XDG_RUNTIME_DIR": "/x",
-            "DATABASE_URL": "secret", "COORD_TOKEN": "secret", "PATHS": "no", "LANGUAGE": "no"}  # fmt: skip
+    ours = {
+        "PATH": "/bin", "HOME": "/h", "LC_ALL": "C", "XDG_RUNTIME_DIR": "/x",
+        "DATABASE_URL": "secret", "COORD_TOKEN": "secret", "PATHS": "no", "LANGUAGE": "no",
+    }  # fmt: skip
     env = environment.build(ours, {"MINE": "1", "HOME": "/other"}, {}, bearings(), Path("/tools"))
     assert {name: value for name, value in env.items() if not name.startswith("COORD_")} == {
-        "PATH": "/bin:/tools", "HOME": "/other", "LC_ALL": "C", "XDG_RUNTIME_DIR": "/x", "MINE": "1",
+        "PATH": "/bin:/tools", "HOME": "/other", "LC_ALL": "C", "XDG_RUNTIME_DIR": "/x",
+        "MINE": "1",
     }  # fmt: skip
     assert "COORD_TOKEN" not in env
 

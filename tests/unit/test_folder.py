@@ -1,0 +1,100 @@
+"""The directory of an attempt: ends that were half written, and sockets with long paths."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import DataLoss
+from spoke.core.story import Exit
+from spoke.folder import Folder
+from spoke.journal import Key
+from spoke.settings import Places
+from spoke.spool import Kind, Reader, Record, Writer
+
+DIED = Exit("failed", "SIGKILL", "SUPERVISOR_DIED", "it died", "look", 2, 0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    places = Places(tmp_path / "state")
+    places.attempts.mkdir(parents=True)
+    folder = Folder(places, Key("s1", 1))
+    folder.make()
+    return folder
+
+
+def records(folder: Folder) -> list[Record]:
+    reader = Reader(folder.spool)
+    try:
+        return reader.read()
+    finally:
+        reader.close()
+
+
+def write(folder: Folder, *entries: tuple[int, bytes]) -> None:
+    writer = Writer(folder.spool)
+    writer.append(entries)
+    writer.close()
+
+
+def test_an_end_is_written_once(folder: Folder) -> None:
+    write(folder, (Kind.STARTING, b'{"worktree":"/w"}'), (Kind.STDOUT, b"hi"))
+    assert not folder.is_ended()
+    folder.write_exit(DIED, ("m1",))
+    folder.write_exit(DIED, ("m1",))
+    kinds = [record.kind for record in records(folder)]
+    assert kinds == [Kind.STARTING, Kind.STDOUT, Kind.UNDELIVERED, Kind.EXITED]
+    ending = json.loads(records(folder)[-1].payload)
+    assert (ending["outcome"], ending["reason"], ending["ended"]) == ("failed", DIED.reason, 2)
+    contents = folder.read()
+    assert (contents.last, contents.ended, contents.settled) == (4, True, {"m1"})
+    assert contents.worktree == Path("/w")
+
+
+def test_an_end_that_only_the_file_has_is_put_into_the_spool(folder: Folder) -> None:
+    write(folder, (Kind.STARTING, b"{}"))
+    (folder.path / "exit.json").write_bytes(b'{"outcome":"completed"}')
+    folder.write_exit(DIED, ())
+    assert folder.is_ended()
+    assert [record.payload for record in records(folder)] == [b"{}", b'{"outcome":"completed"}']
+
+
+def test_a_torn_tail_is_cut_before_the_end_is_written(folder: Folder) -> None:
+    write(folder, (Kind.STARTING, b"{}"), (Kind.STDOUT, b"half"))
+    text = folder.spool.read_bytes()
+    folder.spool.write_bytes(text[:-2])
+    folder.write_exit(DIED, ())
+    assert [record.kind for record in records(folder)] == [Kind.STARTING, Kind.EXITED]
+
+
+def test_a_damaged_spool_is_left_as_it_is(folder: Folder) -> None:
+    write(folder, (Kind.STARTING, b"{}"), (Kind.STDOUT, b"x"))
+    text = b"\xff" + folder.spool.read_bytes()[1:]
+    folder.spool.write_bytes(text)
+    with pytest.raises(DataLoss):
+        folder.write_exit(DIED, ())
+    assert folder.spool.read_bytes() == text
+
+
+def test_a_long_state_path_still_has_short_sockets(tmp_path: Path) -> None:
+    places = Places(tmp_path / ("x" * 120))
+    places.make()
+    try:
+        assert len(str(places.socket("ses_0123456789abcdef.1"))) < 100
+        assert places.run.stat().st_mode & 0o777 == 0o700
+        assert places.run == Places(tmp_path / ("x" * 120)).run
+    finally:
+        shutil.rmtree(places.run)
+
+
+def test_the_socket_is_where_the_supervisor_was_told(folder: Folder, tmp_path: Path) -> None:
+    told = folder.socket
+    folder.mark_launched()
+    again = Folder(Places(tmp_path / "state"), Key("s1", 1))
+    again.socket = tmp_path / "elsewhere"
+    assert again.was_launched()
+    assert again.socket == told
