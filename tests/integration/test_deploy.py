@@ -277,7 +277,7 @@ async def test_the_keys_of_compose_let_spokes_and_clients_in(
 
 def _unit(path: Path) -> configparser.ConfigParser:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.optionxform = str
     unit.read(path)
     return unit
 
