@@ -11,15 +11,13 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from pydantic import JsonValue
-
 from hub.bells import Bells
 from hub.store import Sessions
-from hub.store.rows import StoryRow
-from protocol.ops.sessions import Event
+from hub.store.rows import EventRow, StoryRow
 from protocol.ops.wire import Record
 
-PAGE = 500  # events in one item of a stream; 500 lines of 200 characters are a tenth of a frame
+PAGE = 500  # events in one item of a stream,
+PAGE_CHARS = 150_000  # and characters of text: six bytes each at the worst, and a frame is 1 MiB
 RECENT = 64  # batches kept for a session that somebody reads
 
 
@@ -27,7 +25,7 @@ class Feed:
     def __init__(self, sessions: Sessions, bells: Bells) -> None:
         self._sessions = sessions
         self._bells = bells
-        self._recent: defaultdict[str, deque[list[Event]]] = defaultdict(
+        self._recent: defaultdict[str, deque[list[EventRow]]] = defaultdict(
             lambda: deque(maxlen=RECENT)
         )
 
@@ -36,12 +34,12 @@ class Feed:
         if self._bells.heard(session_id):
             self._recent[session_id].append(
                 [
-                    Event.model_construct(
-                        seq=first + n,
-                        at=datetime.fromtimestamp(record.at / 1_000, UTC),
-                        attempt=attempt,
-                        kind=record.kind,
-                        body=record.body,
+                    EventRow(
+                        first + n,
+                        datetime.fromtimestamp(record.at / 1_000, UTC),
+                        attempt,
+                        record.kind,
+                        record.body,
                     )
                     for n, record in enumerate(records)
                 ]
@@ -53,18 +51,20 @@ class Feed:
         if not self._bells.heard(session_id):
             self._recent.pop(session_id, None)
 
-    async def after(self, session_id: str, story: StoryRow, seq: int) -> list[Event]:
+    async def after(self, session_id: str, story: StoryRow, seq: int) -> list[EventRow]:
         """The next events after ``seq``; none when the reader has all there is."""
         for batch in self._recent.get(session_id, ()):
             if batch[0].seq == seq + 1:
                 return batch
-        return [
-            Event(
-                seq=row.seq, at=row.at, attempt=row.attempt, kind=row.kind, body=_object(row.body)
-            )
-            for row in await self._sessions.events(story, session_id, seq, PAGE)
-        ]
+        return _page(await self._sessions.events(story, session_id, seq, PAGE))
 
 
-def _object(body: JsonValue) -> dict[str, JsonValue]:
-    return body if isinstance(body, dict) else {}
+def _page(rows: list[EventRow]) -> list[EventRow]:
+    """As many, at least one, as one frame surely takes."""
+    chars = 0
+    for n, row in enumerate(rows):
+        body = row.body if isinstance(row.body, dict) else {}
+        chars += sum(len(part) for part in body.values() if isinstance(part, str))
+        if n and chars > PAGE_CHARS:
+            return rows[:n]
+    return rows

@@ -20,6 +20,7 @@ from protocol.errors import BadFrame
 from protocol.limits import MAX_DEPTH, MAX_KEYS_PER_FRAME, MAX_KEYS_PER_OBJECT
 
 Object = dict[str, JsonValue]
+_CONTAINERS = (dict, list)
 
 
 def decode(text: str) -> JsonValue:
@@ -85,7 +86,7 @@ def _measure(value: JsonValue) -> None:
     level: list[JsonValue] = [value]
     keys = 0
     for _ in range(MAX_DEPTH + 1):
-        level = [item for item in level if isinstance(item, dict | list)]
+        level = [item for item in level if type(item) in _CONTAINERS]
         if not level:
             return
         below: list[JsonValue] = []

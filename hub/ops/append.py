@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from pydantic import JsonValue
 
 from hub.bells import QUEUE
 from hub.desk import Asked, Desk
-from hub.ops.registry import Operation, read
+from hub.ops.registry import Operation
 from hub.store.rows import AppendRow
 from protocol.errors import InvalidArgument
-from protocol.limits import CLOSE_UNAUTHENTICATED
+from protocol.limits import CLOSE_UNAUTHENTICATED, MAX_INTEGER
 from protocol.ops.catalogue import SESSION_APPEND
-from protocol.ops.wire import Appended, AppendParams, Record
+from protocol.ops.wire import RECORD_KINDS, Appended, AppendParams, Record
 
 _NUL: Final = "\N{SYMBOL FOR NULL}"
 
@@ -46,18 +45,17 @@ async def _tell(desk: Desk, params: AppendParams, records: list[Record], row: Ap
         await desk.links.close(params.session_id, CLOSE_UNAUTHENTICATED, "the session has ended")
 
 
-def _record(n: int, record: Sequence[JsonValue]) -> Record:
-    match record:
-        case [int(at), "stdout" | "stderr" as kind, str(text)] if at >= 0:
-            # The transcript: by far most of what arrives, and nothing left to validate.
-            line: dict[str, JsonValue] = {"text": text.replace("\0", _NUL)}
-            return Record.model_construct(at=at, kind=kind, body=line)
-        case [at, kind, body]:
-            return read(Record, {"at": at, "kind": kind, "body": _clean(body)})
-        case _:
-            raise InvalidArgument(
-                "BAD_VALUE", "a record is [at, kind, body]", details={"field": f"records.{n}"}
-            )
+def _record(n: int, record: list[JsonValue]) -> Record:
+    if len(record) == 3:
+        at, kind, body = record
+        if type(at) is int and 0 <= at <= MAX_INTEGER and type(kind) is str:
+            if type(body) is str and kind in ("stdout", "stderr"):
+                return Record(at, kind, {"text": body.replace("\0", _NUL)})
+            if kind in RECORD_KINDS and isinstance(clean := _clean(body), dict):
+                return Record(at, kind, clean)
+    raise InvalidArgument(
+        "BAD_VALUE", "a record is [at, kind, body]", details={"field": f"records.{n}"}
+    )
 
 
 def _clean(value: JsonValue) -> JsonValue:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, JsonValue, StrictInt
 
@@ -12,11 +13,13 @@ from protocol.ops.shapes import Count, Flag, Line, Params, Path, Shape, Word
 
 Epoch = Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)]
 
-#: What a record of an attempt may be. The first six move the session; the rest is its transcript.
-RecordKind = Literal[
-    "starting", "running", "exited", "delivered", "undelivered", "noted",
-    "stdout", "stderr", "dropped",
-]  # fmt: skip
+#: What a record of an attempt may be. The first five move the session; the rest is its transcript.
+RECORD_KINDS: Final = frozenset(
+    {
+        "starting", "running", "exited", "delivered", "undelivered",
+        "noted", "stdout", "stderr", "dropped",
+    }
+)  # fmt: skip
 
 
 class StartOrder(Shape):
@@ -81,11 +84,12 @@ class OrdersTaken(Shape):
     refused: list[Refusal] = []
 
 
-class Record(Params):
+@dataclass(frozen=True, slots=True)
+class Record:
     """One record of the spool. ``at`` is the spoke's clock, ms since 1970."""
 
-    at: Count
-    kind: RecordKind
+    at: int
+    kind: str  #: one of RECORD_KINDS
     body: dict[str, JsonValue]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 
+from pydantic import JsonValue
+
 from hub.store import Store
 from hub.store.exchange import Greeted
 from hub.store.spawning import NewSession, Stored
@@ -83,8 +85,8 @@ async def assign(store: Store, session_id: str, spoke_id: str) -> int:
     return row.attempt
 
 
-def record(kind: str, **body: object) -> Record:
-    return Record.model_validate({"at": 1_000, "kind": kind, "body": body})
+def record(kind: str, **body: JsonValue) -> Record:
+    return Record(1_000, kind, body)
 
 
 async def run(store: Store, spoke_id: str, epoch: int, session_id: str) -> int:
