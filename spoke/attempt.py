@@ -177,6 +177,8 @@ class Attempt:
             await until_done(self._rooms.supervisors.start(given))
         except (CallError, OSError) as error:
             recorded = await in_thread(self._folder.is_ended)
+            if recorded:  # before its end is told: who hears of it may want the branch again
+                await self._undo_worktree()
             self.tell(story.SupervisorRefused(_fault(error), recorded))
             self.tail.look()
             return

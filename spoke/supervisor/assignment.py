@@ -56,7 +56,8 @@ class Exit(TypedDict):
     """The EXITED record and exit.json.
 
     ``signal`` is what the agent died of; ``endedBy`` is the last signal the ladder sent it, or
-    ``itself``. ``processes`` (the first 64 of ``ended``) were signalled and are gone.
+    ``itself``. ``message`` says more where the agent was never started. ``processes`` (the first
+    64 of ``ended``) were signalled and are gone.
     """
 
     outcome: Outcome
@@ -64,6 +65,7 @@ class Exit(TypedDict):
     signal: str | None
     endedBy: str
     reason: str | None
+    message: str | None
     stopAskedAt: int | None
     endedAt: int
     processes: list[EndedProcess]

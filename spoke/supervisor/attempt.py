@@ -94,7 +94,7 @@ class Attempt:
         try:
             started = agent.start(assignment)
         except agent.SpawnFailed as failed:
-            self._record(never_started(failed.reason, ended_at=_unix_ms()))
+            self._record(never_started(failed.reason, failed.message, ended_at=_unix_ms()))
             self._door.close()
             raise
         running = {"pid": started.leader.pid, "startTime": started.leader.start}

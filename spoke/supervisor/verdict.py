@@ -48,6 +48,7 @@ def verdict(ending: Ending, *, ended_at: int, dropped_bytes: int) -> Exit:
         "signal": killer,
         "endedBy": ending.ended_by.name if ending.ended_by else "itself",
         "reason": cause.reason if cause else None,
+        "message": None,
         "stopAskedAt": stop.asked_at if stop else None,
         "endedAt": ended_at,
         "processes": [_ended_process(told) for told in ended[:_NAMED]],
@@ -57,10 +58,11 @@ def verdict(ending: Ending, *, ended_at: int, dropped_bytes: int) -> Exit:
     }
 
 
-def never_started(reason: str, *, ended_at: int) -> Exit:
+def never_started(reason: str, message: str, *, ended_at: int) -> Exit:
     """The agent's program could not be started."""
     ending = Ending(None, None, None, (), ())
-    return {**verdict(ending, ended_at=ended_at, dropped_bytes=0), "reason": reason}
+    exit = verdict(ending, ended_at=ended_at, dropped_bytes=0)
+    return {**exit, "reason": reason, "message": message}
 
 
 def _decode(status: int | None) -> tuple[int | None, str | None]:

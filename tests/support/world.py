@@ -91,9 +91,6 @@ class World:
     def token(self) -> str:
         return (self.folder / "hub" / "admin-token").read_text().strip()
 
-    def connect(self) -> object:
-        return coord.connect(self.url, self.token)
-
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[coord.Hub]:
         """A client, as soon as the hub answers."""
@@ -143,11 +140,11 @@ async def world(folder: Path, dsn: str, *spokes: str) -> AsyncGenerator[World]:
         "XDG_CONFIG_HOME": str(folder / "config"),
         "XDG_DATA_HOME": str(folder / "data"),
         "XDG_STATE_HOME": str(folder / "xdg-state"),
-        "GIT_AUTHOR_NAME": "agent",
-        "GIT_AUTHOR_EMAIL": "agent@example.invalid",
         "LANG": "C.UTF-8",
     }
     (folder / "home").mkdir()
+    identity = "[user]\n\tname = agent\n\temail = agent@example.invalid\n"
+    (folder / "home" / ".gitconfig").write_text(identity)
     argv = [
         COORDCTL, "hub", "serve", "--database-url", dsn, "--port", str(port), "--http-port", "0",
         "--state", str(folder / "hub"),
