@@ -20,7 +20,7 @@ from protocol.limits import PROTOCOL_VERSION
 from protocol.ops.shapes import Shape
 from protocol.ops.spokes import SpokeView
 
-OLDEST_GIT: Final[tuple[int, int]] = (2, 37)
+OLDEST_GIT: Final = (2, 37)
 
 Result = Literal["ok", "warn", "fail"]
 
@@ -67,8 +67,7 @@ def _git() -> Check:
         return Check(check="git", result="fail", found="not on PATH", advice=advice)
     said = subprocess.run([git, "--version"], capture_output=True, text=True, check=False).stdout
     numbers = re.search(r"(\d+)\.(\d+)", said)
-    found = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
-    if found < OLDEST_GIT:
+    if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST_GIT:
         return Check(check="git", result="fail", found=said.strip(), advice=advice)
     return Check(check="git", result="ok", found=f"{said.strip()} at {git}")
 

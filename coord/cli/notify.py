@@ -7,7 +7,7 @@ import sys
 
 from coord.cli.asking import ask, resolve
 from coord.cli.exits import Exit
-from coord.cli.out import add_format, out_of
+from coord.cli.out import add_format, out_of, plain
 from coord.client import Hub
 
 
@@ -30,7 +30,9 @@ def run(args: argparse.Namespace) -> Exit:
     async def work(hub: Hub) -> Exit:
         id = None if ref is None else await resolve(hub, ref)
         said = await hub.notify(text, level=args.level, session_id=id)
-        out_of(args).facts(said, [("session", said.session_id), ("event", str(said.seq))])
+        out = out_of(args)
+        if out.for_programs:  # else silent: what is printed here ends up in the transcript
+            out.value(plain(said))
         return Exit.OK
 
     return ask(work)

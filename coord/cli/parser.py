@@ -48,7 +48,9 @@ def read(words: Sequence[str]) -> Chosen:
         raise UsageError(_unknown(name), "coordctl")
     ours, program = _split(words) if command and command.takes_program else (list(words), [])
     parser = build({name: command} if name is not None and command is not None else {})
-    args = parser.parse_args(ours, argparse.Namespace(program=program))
+    args, unread = parser.parse_known_args(ours, argparse.Namespace(program=program))
+    if unread:
+        raise UsageError(f"not understood: {' '.join(unread)}", f"coordctl {name}")
     return Chosen(cast("Run", args.run), args)
 
 

@@ -69,7 +69,7 @@ async def _up(args: argparse.Namespace, data: Path) -> Exit:
                 await _wait_stopped(stop, house)
             finally:
                 running = await _live(house)
-    print(f"stopped; {running} agents keep running" if running else "stopped", flush=True)
+    print(f"stopped; agents that keep running: {running}" if running else "stopped", flush=True)
     return Exit.OK
 
 
