@@ -26,21 +26,26 @@ class _Thread:
 
     def wait_done(self, work: Coroutine[object, object, R]) -> R:
         """What the work returns or raises. An interrupted wait cancels it and sees it end."""
-        settled = threading.Event()
+        ended = threading.Event()
+        tasks: list[asyncio.Task[R]] = []
 
-        async def run() -> R:
-            try:
-                return await work
-            finally:
-                settled.set()
+        def begin() -> None:
+            tasks.append(task := self._loop.create_task(work))
+            # From the callback: a task that is cancelled before its first step runs nothing.
+            task.add_done_callback(lambda _: ended.set())
 
-        future = asyncio.run_coroutine_threadsafe(run(), self._loop)
+        def cancel() -> None:
+            for task in tasks:
+                task.cancel()
+
+        self._loop.call_soon_threadsafe(begin)
         try:
-            return future.result()
+            ended.wait()
         except BaseException:
-            if future.cancel():
-                settled.wait()
+            self._loop.call_soon_threadsafe(cancel)
+            ended.wait()
             raise
+        return tasks[0].result()
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
