@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import Conflict
-from spoke import notes
+from spoke import newborn, notes
 from spoke.clones import Clone
 from spoke.flight import in_thread
 from spoke.git import GitFailed
@@ -21,6 +21,8 @@ async def create(clone: Clone, note: Note) -> None:
     if (clone.path / _ref(note.branch)).exists():  # not all: it may be packed
         raise conflict(note.branch, "reference already exists")
     word = notes.reflog_word(note.session)
+    if await in_thread(newborn.write, clone.path, note.branch, note.base, word):
+        return
     argv = ["update-ref", "--create-reflog", "-m", word, _ref(note.branch), note.base, _NOWHERE]
     try:
         await clone.run(argv)
