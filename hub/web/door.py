@@ -54,9 +54,8 @@ class Door:
             if request.method == "POST":
                 receive = _again(await _body(receive), receive)
         except CallError as error:
-            # What is left of the request is not read: it may be long.
-            more = {"Allow": ", ".join(_METHODS), "Connection": "close"}
-            await refusal(self._pages, request, error, more)(scope, receive, send)
+            allow = {"Allow": ", ".join(_METHODS)}
+            await refusal(self._pages, request, error, allow)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

@@ -10,7 +10,6 @@ from pydantic import JsonValue
 
 from hub.ops.views import object_of
 from hub.store.rows import EventRow
-from protocol.ops.sessions import Event
 from protocol.ops.shapes import Shape
 
 LINE_CHARS: Final = 4_000
@@ -30,7 +29,7 @@ class Line(Shape):
     text: str
 
 
-def line(event: Event | EventRow) -> Line:
+def line(event: EventRow) -> Line:
     return Line.model_construct(
         seq=event.seq,
         at=int(event.at.timestamp() * 1_000),

@@ -16,12 +16,11 @@ from pydantic_core import to_json
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from hub.desk import Desk
-from hub.store.rows import StoryRow
+from hub.store.rows import EventRow, StoryRow
 from hub.web.lines import line
 from hub.web.overview import CHANGED, Board, now
 from hub.web.visitor import Visitor, Visitors
 from protocol.errors import CallError, ResourceExhausted
-from protocol.ops.sessions import Event
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +105,7 @@ def _overview(board: Board) -> ServerSentEvent:
     return ServerSentEvent(board.text(), event="overview")
 
 
-def _lines(batch: Sequence[Event]) -> ServerSentEvent:
+def _lines(batch: Sequence[EventRow]) -> ServerSentEvent:
     data = to_json([line(event) for event in batch]).decode()
     return ServerSentEvent(data, event="lines", id=str(batch[-1].seq))
 

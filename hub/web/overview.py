@@ -16,7 +16,7 @@ from hub.ops import views
 from hub.store.rows import PageRow, SpokeRow, ViewRow
 from hub.store.sessions import Filters
 from hub.web.lines import shown
-from protocol.errors import CallError
+from protocol.errors import CallError, Internal
 from protocol.ops.shapes import Shape
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,8 @@ class Board:
     def watched(self) -> Generator[None]:
         """Within it the board is kept up to date; CHANGED rings."""
         self._watchers += 1
-        if self._looking is None:
+        if self._looking is None:  # what was seen the last time is of no use any more
+            self._text, self.error, self.version = None, None, 0
             self._looking = asyncio.create_task(self._look(), name="overview")
         try:
             yield
@@ -102,7 +103,10 @@ class Board:
                 self._set((await read(self._desk)).model_dump_json(by_alias=True), None)
             except CallError as error:
                 logger.warning("no overview: %s", error)
-                self._set(self._text, error)
+                self._set(None, error)
+            except Exception:  # nobody is to watch a picture that stands still
+                logger.exception("no overview")
+                self._set(None, Internal("INTERNAL", "a fault of ours; the log says more"))
             await asyncio.sleep(LOOK_SECONDS)
 
     def _set(self, text: str | None, error: CallError | None) -> None:

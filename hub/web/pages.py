@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import resources
 from typing import Final
 
@@ -32,26 +33,30 @@ class Chosen:
 
 
 class Pages:
+    """Reads its files once, when it is made."""
+
     def __init__(self, hub_id: str, version: str) -> None:
-        self._jinja = Environment(
+        jinja = Environment(
             loader=PackageLoader("hub.web"), autoescape=True, undefined=StrictUndefined,
-            trim_blocks=True, lstrip_blocks=True,
+            trim_blocks=True, lstrip_blocks=True, auto_reload=False,
         )  # fmt: skip
+        self._templates = {name: jinja.get_template(name) for name in jinja.list_templates()}
         self._hub = {"id": hub_id, "version": version}
         folder = resources.files("hub.web") / "static"
         self.static = {name: ((folder / name).read_bytes(), kind) for name, kind in _TYPES.items()}
 
     def main(self, who: str, now: int, overview: Overview, chosen: Chosen | None) -> str:
         """The page; ``now`` in ms since 1970."""
-        return self._jinja.get_template("main.html").render(
-            hub=self._hub, who=who, now=now, overview=overview, chosen=chosen, age=age, clock=clock
-        )
+        return self._templates["main.html"].render(
+            hub=self._hub, who=who, now=now, overview=overview, chosen=chosen,
+            age=age, clock=clock, day=day,
+        )  # fmt: skip
 
     def login(self) -> str:
-        return self._jinja.get_template("login.html").render()
+        return self._templates["login.html"].render()
 
     def refused(self, status: int, error: CallError) -> str:
-        return self._jinja.get_template("refused.html").render(status=status, error=error)
+        return self._templates["refused.html"].render(status=status, error=error)
 
 
 def age(then: int, now: int) -> str:
@@ -68,5 +73,13 @@ def age(then: int, now: int) -> str:
 
 def clock(at: int) -> str:
     """The time of day in UTC, of ms since 1970."""
-    seconds = at // 1_000 % 86_400
-    return f"{seconds // 3_600:02}:{seconds % 3_600 // 60:02}:{seconds % 60:02}"
+    return f"{_utc(at):%H:%M:%S}"
+
+
+def day(at: int) -> str:
+    """The whole time in UTC, of ms since 1970."""
+    return f"{_utc(at):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _utc(at: int) -> datetime:
+    return datetime.fromtimestamp(at / 1_000, UTC)

@@ -55,7 +55,7 @@ class Page:
         """Answer until cancelled; then end the streams and what else is under way."""
         visitors = Visitors(desk.store.access, gate)
         streams = Streams(desk, Board(desk), visitors)
-        pages = Pages(desk.hub_id, version("coord"))
+        pages = await asyncio.to_thread(Pages, desk.hub_id, version("coord"))
         metrics = Metrics(desk, version("coord"))
         app = routes(Rooms(desk, visitors, pages, streams, metrics))
         door = Door(app, hosts.allowed(self._settings, self._port), visitors, pages)

@@ -14,7 +14,8 @@ const follows = body.dataset.after !== undefined;
 let last = Number(body.dataset.after || 0); // the last line that is here
 let skew = Number(body.dataset.now) - Date.now(); // the hub's clock against ours
 let source = null;
-let heard = Date.now();
+let heard = Date.now(); // the last event, by our clock
+let opened = heard;
 let wait = 1000; // ms to the next attempt
 let again = null;
 
@@ -26,6 +27,8 @@ function clock(at) {
   const date = new Date(at);
   return [date.getUTCHours(), date.getUTCMinutes(), date.getUTCSeconds()].map(pad).join(":");
 }
+
+const day = (at) => `${new Date(at).toISOString().slice(0, 10)} ${clock(at)} UTC`;
 
 function age(at) {
   const s = Math.max(0, Math.floor((Date.now() + skew - at) / 1000));
@@ -53,7 +56,7 @@ function writeTime(cell, at) {
     time = cell.appendChild(made("time"));
   }
   time.dataset.at = at;
-  time.title = `${clock(at)} UTC`;
+  time.title = day(at);
   write(time, age(at));
 }
 
@@ -176,15 +179,22 @@ function showLines(batch) {
     const row = fresh.appendChild(made("div", "line"));
     row.dataset.kind = one.kind;
     const time = row.appendChild(made("time", "", clock(one.at)));
-    time.title = one.seq;
+    time.title = day(one.at);
+    row.dataset.seq = one.seq;
     row.append(made("span", "kind", one.kind), made("span", "text", one.text));
   }
   lines.append(fresh);
+  trim(stay ? 2 * LINES : LINES);
   if (stay) newest.hidden = false;
-  else {
-    while (lines.childElementCount > LINES) lines.firstElementChild.remove();
-    toEnd();
-  }
+  else toEnd();
+}
+
+function trim(keep) {
+  if (lines.childElementCount <= keep) return;
+  while (lines.childElementCount > keep) lines.firstElementChild.remove();
+  find("beginning").hidden = true;
+  find("earlier").hidden = false;
+  find("earlier").href = `/?session=${session}&until=${lines.firstElementChild.dataset.seq - 1}`;
 }
 
 // The connection: what is shown is live, or says that it is not.
@@ -196,8 +206,7 @@ function say(word, text) {
 }
 
 function broken(text) {
-  if (link.dataset.link !== "broken") body.dataset.lost = Date.now() + skew;
-  say("broken", `${text}; this is how it was at ${clock(Number(body.dataset.lost))} UTC`);
+  say("broken", `${text}; this is how it was at ${clock(heard + skew)} UTC`);
 }
 
 function close() {
@@ -213,7 +222,7 @@ function open() {
     query.set("session", session);
     query.set("after", last);
   }
-  heard = Date.now();
+  opened = Date.now();
   source = new EventSource(`/live?${query}`);
   source.addEventListener("overview", (event) => {
     alive();
@@ -259,8 +268,10 @@ document.addEventListener("visibilitychange", () => {
 });
 
 setInterval(() => {
-  for (const time of document.querySelectorAll("time[data-at]")) write(time, age(Number(time.dataset.at)));
-  if (source && Date.now() - heard > SILENT) retry();
+  if (link.dataset.link === "live") {
+    for (const time of document.querySelectorAll("time[data-at]")) write(time, age(Number(time.dataset.at)));
+  }
+  if (source && Date.now() - Math.max(heard, opened) > SILENT) retry();
 }, 1000);
 
 const logout = find("logout");

@@ -1,0 +1,69 @@
+"""The ops page as a program sees it: bare HTTP, and its stream of events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx
+
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One event of a stream."""
+
+    event: str
+    id: str | None
+    text: str
+
+    def json(self) -> object:
+        return json.loads(self.text)
+
+
+async def said(answer: httpx.Response) -> AsyncIterator[Said]:
+    fields: dict[str, str] = {}
+    async for row in answer.aiter_lines():
+        if row:
+            name, _, value = row.partition(": ")
+            fields[name] = value
+        elif fields:
+            yield Said(fields.get("event", "message"), fields.get("id"), fields.get("data", ""))
+            fields = {}
+
+
+@asynccontextmanager
+async def streaming(
+    client: httpx.AsyncClient, path: str, headers: dict[str, str] | None = None
+) -> AsyncGenerator[AsyncIterator[Said]]:
+    async with (
+        asyncio.timeout(PATIENCE),
+        client.stream("GET", path, headers=headers, timeout=None) as answer,
+    ):
+        assert answer.status_code == 200, await answer.aread()
+        yield said(answer)
+
+
+async def raw(url: str, request: bytes) -> bytes:
+    """What comes back for these bytes until the far side closes."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            try:
+                writer.write(request)
+                await writer.drain()
+                return await reader.read()
+            except ConnectionError:
+                return await reader.read()
+    finally:
+        writer.close()
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
