@@ -172,4 +172,62 @@ SWITCHBOARD: Final = (
     ),
 )  # fmt: skip
 
-MUTANTS: Final = (*SWITCHBOARD,)
+
+def _policy(name: str, room: str, old: str, new: str) -> Mutant:
+    return Mutant(name, f"hub/core/{room}.py", old, new, (f"tests/unit/test_{room}.py",))
+
+
+POLICIES: Final = (
+    _policy("a full spoke is overfilled", "placement", "self.live < self.slots", "True"),
+    _policy(
+        "labels do not matter",
+        "placement",
+        "            and session.requires.items() <= self.labels.items()\n",
+        "",
+    ),
+    _policy(
+        "a spoke fills up unseen",
+        "placement",
+        "free[best.spoke_id] = replace(best, live=best.live + 1)",
+        "free[best.spoke_id] = best",
+    ),
+    _policy(
+        "an old attempt goes on",
+        "reconcile",
+        "if one is None or item.attempt < known:",
+        "if one is None:",
+    ),
+    _policy(
+        "what nobody knows is superseded",
+        "reconcile",
+        "if known is None or item.attempt > known or (one is None and item.attempt == known):",
+        "if False:",
+    ),
+    _policy(
+        "an order that never arrived is given up",
+        "reconcile",
+        "if one.live and one.accepted and",
+        "if one.live and",
+    ),
+    _policy("an abort that waits is forgotten", "reconcile", '"stop" if one.aborting else ', ""),
+    _policy(
+        "no grace after a start",
+        "leases",
+        "snapshot.uptime < GRACE_SECONDS or ",
+        "",
+    ),
+    _policy(
+        "a reaper that slept trusts itself", "leases", " or snapshot.gap > LOOP_GAP_SECONDS", ""
+    ),
+    _policy("a storm is believed", "leases", "many >= STORM_LEAST and ", "False and "),
+    _policy(
+        "force saves nothing", "keeping", "save=True, branch=False", "save=False, branch=False"
+    ),
+    _policy("dirt is removed", "keeping", "    if seen.dirty:\n", "    if False:\n"),
+    _policy(
+        "what cannot be seen is removed", "keeping", "    if seen is None:\n", "    if False:\n"
+    ),
+)
+
+
+MUTANTS: Final = (*SWITCHBOARD, *POLICIES)

@@ -1,0 +1,68 @@
+"""Nothing is removed without positive proof."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.core.keeping import Keep, Remove, decide
+from protocol.ops.wire import Inspected
+from protocol.session import ENDED, State
+
+CLEAN = Inspected(exists=True, head="c0ffee")
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - ENDED))
+def test_a_session_that_has_not_ended_keeps_its_worktree(state: State) -> None:
+    assert isinstance(decide(state, CLEAN, force=True), Keep)
+
+
+def test_what_cannot_be_seen_is_kept() -> None:
+    assert isinstance(decide(State.COMPLETED, None, force=True), Keep)
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        (CLEAN, "it has no commits of its own"),
+        (CLEAN.model_copy(update={"ahead": 2, "merged": True}), "merged"),
+        (CLEAN.model_copy(update={"ahead": 2, "pushed": True}), "pushed"),
+        (CLEAN.model_copy(update={"ahead": 2, "saved_ref": "refs/x"}), "saved in refs/x"),
+        (Inspected(exists=False), "the worktree is gone already"),
+    ],
+)
+def test_what_is_safe_elsewhere_is_removed(seen: Inspected, why: str) -> None:
+    choice = decide(State.COMPLETED, seen, force=False)
+    assert isinstance(choice, Remove)
+    assert (choice.why, choice.save) == (why, False)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        CLEAN.model_copy(update={"dirty": True, "dirty_paths": ["a.txt"]}),
+        CLEAN.model_copy(update={"ahead": 1}),
+        CLEAN.model_copy(update={"dirty": True, "dirty_paths": ["a"], "ahead": 1, "merged": True}),
+    ],
+)
+def test_what_would_be_lost_is_kept_or_saved_first(seen: Inspected) -> None:
+    assert isinstance(decide(State.FAILED, seen, force=False), Keep)
+    forced = decide(State.FAILED, seen, force=True)
+    assert isinstance(forced, Remove)
+    assert forced.save
+
+
+@given(
+    st.builds(
+        Inspected, exists=st.just(True), dirty=st.booleans(), dirty_paths=st.just(["f"]),
+        ahead=st.integers(0, 3), merged=st.booleans(), pushed=st.booleans(), saved_ref=st.none(),
+    ),
+    st.sampled_from(sorted(State)),
+    st.booleans(),
+)  # fmt: skip
+def test_nothing_unsaved_is_ever_removed(seen: Inspected, state: State, force: bool) -> None:
+    choice = decide(state, seen, force=force)
+    at_risk = seen.dirty or (seen.ahead and not seen.merged and not seen.pushed)
+    if isinstance(choice, Remove) and at_risk:
+        assert choice.save

@@ -1,0 +1,64 @@
+"""Who goes where: lists in, lists out."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.core.placement import Place, Room, Waiting, decide
+
+
+def _room(id: str, slots: int = 4, live: int = 0, **labels: str) -> Room:
+    return Room(id, f"name-{id}", labels, slots, live)
+
+
+def _waiting(id: str, wanted: str | None = None, **requires: str) -> Waiting:
+    return Waiting(id, wanted, requires)
+
+
+def test_the_least_loaded_spoke_is_taken() -> None:
+    rooms = [_room("a", live=2), _room("b", live=1)]
+    assert decide([_waiting("s")], rooms) == [Place("s", "b")]
+
+
+def test_load_is_a_share_of_the_slots() -> None:
+    rooms = [_room("a", slots=2, live=1), _room("b", slots=100, live=10)]
+    assert decide([_waiting("s")], rooms) == [Place("s", "b")]
+
+
+def test_many_are_spread() -> None:
+    places = decide([_waiting(f"s{n}") for n in range(4)], [_room("a"), _room("b")])
+    assert [place.spoke_id for place in places] == ["a", "b", "a", "b"]
+
+
+def test_a_wanted_spoke_is_named_or_identified() -> None:
+    rooms = [_room("a"), _room("b")]
+    assert decide([_waiting("s", "b"), _waiting("t", "name-b")], rooms) == [
+        Place("s", "b"),
+        Place("t", "b"),
+    ]
+
+
+def test_labels_must_be_carried() -> None:
+    rooms = [_room("a"), _room("b", gpu="h100")]
+    assert decide([_waiting("s", gpu="h100")], rooms) == [Place("s", "b")]
+    assert decide([_waiting("s", gpu="a100")], rooms) == []
+
+
+def test_who_fits_nowhere_holds_nobody_up() -> None:
+    waiting = [_waiting("s", "elsewhere"), _waiting("t")]
+    assert decide(waiting, [_room("a")]) == [Place("t", "a")]
+
+
+def test_a_full_spoke_takes_nobody() -> None:
+    assert decide([_waiting("s")], [_room("a", slots=1, live=1)]) == []
+    assert decide([_waiting("s")], [_room("a", slots=0)]) == []
+
+
+@given(st.lists(st.integers(0, 4), max_size=6), st.integers(0, 30))
+def test_no_spoke_is_ever_overfilled(live: list[int], many: int) -> None:
+    rooms = [_room(f"r{n}", slots=4, live=taken) for n, taken in enumerate(live)]
+    places = decide([_waiting(f"s{n}") for n in range(many)], rooms)
+    assert len(places) == min(many, sum(4 - taken for taken in live))
+    for room in rooms:
+        assert room.live + sum(p.spoke_id == room.spoke_id for p in places) <= room.slots
