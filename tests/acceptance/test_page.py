@@ -22,6 +22,8 @@ from protocol.ops.wire import Record
 from tests.support import rows
 from tests.support.rows import record
 
+pytestmark = pytest.mark.browser
+
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",

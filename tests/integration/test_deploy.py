@@ -121,6 +121,7 @@ def test_only_the_hub_reaches_the_database() -> None:
     assert near == {"postgres", "hub"}
 
 
+@pytest.mark.openssl
 async def test_the_keys_of_compose_let_spokes_and_clients_in(
     tmp_path: Path, hub_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
