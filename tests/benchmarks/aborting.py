@@ -1,0 +1,109 @@
+"""From `coord.abort` to a receipt that says that everything was seen dead."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import coord
+from tests.benchmarks import ground
+from tests.benchmarks.first_line import first_line, spokes_online
+from tests.benchmarks.stage import Stage
+from tests.benchmarks.table import Row, Value, at_most, latency
+
+MOST_MS = 20.0
+BRANCHING = 5
+ONE = ("sh", "-c", "echo ready; exec sleep 1000")
+PROCESSES = 30
+_FORKS = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+for _ in range(int(sys.argv[1]) - 1):
+    if os.fork() == 0:
+        break
+else:
+    print("ready", flush=True)
+signal.pause()
+"""
+MANY = (sys.executable, "-S", "-E", "-c", _FORKS, str(PROCESSES))
+FLOOR = "INT + wait"
+
+
+async def figure(stage: Stage) -> list[Row]:
+    """The agents obey INT."""
+    repo = await asyncio.to_thread(ground.repository, stage.folder / "repo", 3)
+    hub = await stage.hub()
+    await stage.spoke(hub, "anvil", pool=2)
+    scale = stage.scale
+    async with coord.connect(hub.ready["url"], hub.ready["token"]) as client:
+        await spokes_online(client, 1)
+
+        async def one() -> float:
+            return await _abort(client, [await _spawn(client, repo, ONE)])
+
+        async def tree() -> float:
+            return await _abort(client, await _tree(client, repo, scale.tree))
+
+        async def many() -> float:
+            return await _abort(client, [await _spawn(client, repo, MANY)])
+
+        plain_one, plain_tree = await _beside(scale.times, one, [ONE])
+        rows = [_row("abort, 1 session", plain_one, plain_tree, MOST_MS)]
+        ours, floor = await _beside(scale.few, many, [MANY])
+        rows.append(_row(f"abort, 1 session of {PROCESSES} processes", ours, floor, MOST_MS))
+        ours, floor = await _beside(scale.few, tree, [ONE] * scale.tree)
+        rows.append(_row(f"abort, a tree of {scale.tree} sessions", ours, floor, None))
+        return rows
+
+
+async def _beside(
+    times: int, ours: Callable[[], Awaitable[float]], plain: Sequence[Sequence[str]]
+) -> tuple[Value, Value]:
+    took: list[float] = []
+    floor: list[float] = []
+    for _ in range(times):
+        took.append(await ours())
+        floor.append(await asyncio.to_thread(ground.interrupt_and_wait, plain))
+    return latency(took), latency(floor)
+
+
+async def _spawn(
+    client: coord.Hub, repo: str, argv: Sequence[str], parent: str | None = None
+) -> str:
+    """A session whose agent is ready to be interrupted."""
+    command, *args = argv
+    under = {} if parent is None else {"parent_session_id": parent}
+    session = await client.spawn("wait", repo=repo, command=command, args=args, **under)  # type: ignore[arg-type]
+    await first_line(client, session.session_id)
+    return session.session_id
+
+
+async def _tree(client: coord.Hub, repo: str, sessions: int) -> list[str]:
+    """Each session has up to five children; the root is the first."""
+    ids = [await _spawn(client, repo, ONE)]
+    parents = iter(list(ids))
+    while len(ids) < sessions:
+        parent = next(parents)
+        more = min(BRANCHING, sessions - len(ids))
+        level = await asyncio.gather(*(_spawn(client, repo, ONE, parent) for _ in range(more)))
+        parents = iter([*parents, *level])
+        ids += level
+    return ids
+
+
+async def _abort(client: coord.Hub, ids: list[str]) -> float:
+    began = time.perf_counter()
+    receipt = await client.abort(ids[0])
+    took = time.perf_counter() - began
+    assert receipt.complete, receipt
+    assert len(receipt.sessions) == len(ids)
+    assert {one.ended_by for one in receipt.sessions} == {"SIGINT"}, receipt
+    return took
+
+
+def _row(name: str, ours: Value, floor: Value, most: float | None) -> Row:
+    if most is None:
+        return Row(name, ours, floor, FLOOR)
+    return at_most(name, ours, most, floor, FLOOR)

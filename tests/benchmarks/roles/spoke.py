@@ -1,0 +1,53 @@
+"""A spoke daemon, as `coordctl spoke run` runs it; its worktrees can be asked directly."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import spoke.app
+from spoke.settings import SpokeSettings
+from spoke.worktrees import Worktrees
+from tests.benchmarks.channel import Channel, run
+
+
+class _Known(Worktrees):
+    mine: Worktrees
+
+    async def __aenter__(self) -> Self:
+        _Known.mine = self
+        return await super().__aenter__()
+
+
+async def serve(channel: Channel, given: Mapping[str, Any]) -> None:
+    spoke.app.Worktrees = _Known
+    settings = SpokeSettings(state=Path(given["state"]), slots=1_000, pool_size=given["pool"])
+    enrolled = await spoke.app.join(settings, given["join"])
+    daemon = asyncio.create_task(spoke.app.run(settings))
+    channel.say({"spoke": enrolled.spoke_id})
+    answering = asyncio.create_task(_answer(channel))
+    await asyncio.wait([daemon, answering], return_when=asyncio.FIRST_COMPLETED)
+    for task in (daemon, answering):
+        task.cancel()
+    await asyncio.wait([daemon, answering])
+    if not daemon.cancelled():
+        daemon.result()
+
+
+async def _answer(channel: Channel) -> None:
+    async for asked in channel.requests():
+        began = time.perf_counter()
+        match asked["op"]:
+            case "ready":
+                await _Known.mine.wait_ready(asked["repo"])
+            case "remove":
+                await _Known.mine.remove(Path(asked["path"]))
+        took = time.perf_counter() - began
+        channel.say({"took": took})
+
+
+if __name__ == "__main__":
+    run(serve, fast_loop=False)

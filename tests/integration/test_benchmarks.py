@@ -1,0 +1,15 @@
+"""The benchmarks still run: each figure with tiny counts, nothing asserted about time."""
+
+from __future__ import annotations
+
+from tests.benchmarks.__main__ import measure
+from tests.benchmarks.scale import TINY
+from tests.benchmarks.table import as_json, as_table
+
+
+async def test_a_figure_is_measured_beside_its_peer() -> None:
+    rows, notes, failed = await measure(["round-trip"], TINY)
+    assert failed == []
+    assert all(row.beside is not None and row.ratio for row in rows)
+    assert rows[0].name in as_table(rows, notes)
+    assert '"ratio"' in as_json(rows, notes)
