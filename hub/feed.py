@@ -7,11 +7,12 @@ get wrong. Nothing is kept for a slow reader; it reads on from the database.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from hub.bells import Bells
+from hub.bells import Bell, Bells
 from hub.store import Sessions
 from hub.store.rows import EventRow, StoryRow
 from protocol.ops.wire import Record
@@ -25,13 +26,14 @@ class Feed:
     def __init__(self, sessions: Sessions, bells: Bells) -> None:
         self._sessions = sessions
         self._bells = bells
+        self._readers: Counter[str] = Counter()
         self._recent: defaultdict[str, deque[list[EventRow]]] = defaultdict(
             lambda: deque(maxlen=RECENT)
         )
 
     def stored(self, session_id: str, first: int, attempt: int, records: Sequence[Record]) -> None:
         """Records were stored as the events ``first``, ``first``+1, ..."""
-        if self._bells.heard(session_id):
+        if session_id in self._readers:
             self._recent[session_id].append(
                 [
                     EventRow(
@@ -46,10 +48,18 @@ class Feed:
             )
         self._bells.ring(session_id)
 
-    def forget(self, session_id: str) -> None:
-        """Nobody reads it any more."""
-        if not self._bells.heard(session_id):
-            self._recent.pop(session_id, None)
+    @contextmanager
+    def reading(self, session_id: str) -> Generator[Bell]:
+        """While somebody reads it, what is stored of it is kept at hand; with its bell."""
+        self._readers[session_id] += 1
+        try:
+            with self._bells.listening(session_id) as bell:
+                yield bell
+        finally:
+            self._readers[session_id] -= 1
+            if not self._readers[session_id]:
+                del self._readers[session_id]
+                self._recent.pop(session_id, None)
 
     async def after(self, session_id: str, story: StoryRow, seq: int) -> list[EventRow]:
         """The next events after ``seq``; none when the reader has all there is."""

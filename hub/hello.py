@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from pydantic import ValidationError
+from websockets.exceptions import ConnectionClosed
 
 from hub.bells import QUEUE
 from hub.core import reconcile
@@ -84,7 +85,11 @@ async def _welcome_spoke(
     if greeted is None:
         raise PermissionDenied("SPOKE_REVOKED", f"the spoke {peer.principal.name} was revoked")
     verdicts = await _reconcile(desk, spoke, greeted)
+    # What is on its disk was taken, whether or not its answer reached us. Told again, a start
+    # would carry a fresh credential, and the agent that runs would be left with a void one.
+    await desk.store.outbox.acked(spoke.spoke_id, spoke.last_seq)
     peer.spoke = Connected(spoke.spoke_id, peer.link, greeted.epoch)
+    _check_newest(desk, peer.spoke)
     # Its first order needs an answer of the database, so it leaves after this welcome.
     desk.spokes.connect(desk.links.node, peer.spoke)
     logger.info("spoke %s is here, epoch %d", peer.principal.name, greeted.epoch)
@@ -100,7 +105,7 @@ async def _take_the_place_of_the_old(desk: Desk, peer: Peer, spoke_id: str) -> N
     try:
         async with asyncio.timeout(ALIVE_SECONDS):
             await (await websocket.ping())
-    except (TimeoutError, OSError):
+    except (TimeoutError, OSError, ConnectionClosed):
         websocket.transport.abort()
         return
     logger.warning("a second daemon came as %s: refused", peer.principal.name)
@@ -114,6 +119,16 @@ async def _take_the_place_of_the_old(desk: Desk, peer: Peer, spoke_id: str) -> N
     )
 
 
+def _check_newest(desk: Desk, spoke: Connected) -> None:
+    """Of two that came at the same moment, the one with the newer epoch stays."""
+    other = desk.spokes.find(spoke.spoke_id)
+    if other is None:
+        return
+    if other.epoch > spoke.epoch:
+        raise Conflict("SPOKE_CLONED", "another daemon came at the same moment under this name")
+    desk.links.peer(other.link).websocket.transport.abort()
+
+
 async def _reconcile(desk: Desk, spoke: SpokeHello, greeted: Greeted) -> list[Verdict]:
     held = [_held(row) for row in greeted.held]
     known = [reconcile.Known(row.session_id, row.current_attempt) for row in greeted.known]
@@ -122,8 +137,8 @@ async def _reconcile(desk: Desk, spoke: SpokeHello, greeted: Greeted) -> list[Ve
         match decision:
             case reconcile.Found(session_id):
                 await desk.store.sessions.tell(session_id, Fact.FOUND, "its spoke is back", {})
-            case reconcile.Gone(session_id, attempt, why):
-                await desk.store.exchange.give_up(session_id, attempt, why)
+            case reconcile.Gone(session_id, attempt, why, seen_dead):
+                await desk.store.exchange.give_up(session_id, attempt, why, seen_dead=seen_dead)
         desk.bells.ring(decision.session_id, QUEUE)
     return verdicts
 

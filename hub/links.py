@@ -115,6 +115,12 @@ class Links:
             if peer.principal.id == principal_id:
                 await peer.websocket.close(code, reason)
 
+    def cut(self, principal_id: str) -> None:
+        """End every link of a principal as if it was lost: it may come back."""
+        for peer in list(self._peers.values()):
+            if peer.principal.id == principal_id:
+                peer.websocket.transport.abort()
+
     @asynccontextmanager
     async def open(
         self, host: str, port: int, tls: ssl.SSLContext | None

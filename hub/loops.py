@@ -105,9 +105,10 @@ class Leases:
         snapshot = leases.Snapshot(len(rows), expired, now - self._started, now - self._looked)
         self._looked = now
         for spoke_id in leases.decide(snapshot):
-            sessions = await desk.store.exchange.expire(spoke_id)
-            logger.warning("spoke %s is out of reach; %d sessions unknown", spoke_id, len(sessions))
-            desk.bells.ring(*sessions)
+            if await desk.store.exchange.expire(spoke_id):
+                logger.warning("spoke %s is out of reach", spoke_id)
+                desk.links.cut(spoke_id)  # what it holds is compared when it says hello again
+        desk.bells.ring(*await desk.store.exchange.lose_contact())
         await self._give_up()
 
     async def _give_up(self) -> None:
@@ -116,7 +117,10 @@ class Leases:
         for row in await desk.store.exchange.long_unknown(after):
             why = f"out of reach for more than {after / 60:.0f} minutes"
             await desk.store.exchange.give_up(row.session_id, row.attempt, why)
-            desk.bells.ring(row.session_id)
+            desk.bells.ring(row.session_id, QUEUE)
+        for row in await desk.store.exchange.left_on_revoked():
+            await desk.store.exchange.give_up(row.session_id, row.attempt, "its spoke was revoked")
+            desk.bells.ring(row.session_id, QUEUE)
 
 
 @dataclass(slots=True)

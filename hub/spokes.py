@@ -14,7 +14,8 @@ from hub.store.rows import OrderRow
 from protocol import tokens
 from protocol.aio.node import Node
 from protocol.codec import Object
-from protocol.errors import CallError, LinkLost, Unavailable
+from protocol.errors import CallError, LinkLost, ResourceExhausted, Unavailable
+from protocol.limits import MAX_FRAME_BYTES
 from protocol.ops.catalogue import SPOKE_ORDERS
 from protocol.ops.wire import MessageOrder, Order, OrdersTaken, StartOrder, StopOrder
 from protocol.switchboard import LinkId
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 ORDERS_AT_ONCE = 64
 ORDERS_SECONDS = 30.0
+ORDERS_BYTES = MAX_FRAME_BYTES // 4  # of text, which may be written with more
 _SPEC: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 
 
@@ -45,6 +47,8 @@ class Spokes:
 
     def connect(self, node: Node, spoke: Connected) -> None:
         """The spoke is welcome: what is in its outbox is told from now on."""
+        if (old := self._connected.get(spoke.spoke_id)) is not None:
+            self.disconnect(old)
         self._connected[spoke.spoke_id] = spoke
         name = f"orders for {spoke.spoke_id}"
         spoke.dispatcher = asyncio.create_task(self._dispatch(node, spoke), name=name)
@@ -95,30 +99,57 @@ class Spokes:
                 except CallError as error:
                     logger.warning("orders for %s: %s", spoke.spoke_id, error)
                     told = 0
-                    await bell.wait()
-                    continue
+                except Exception:
+                    # A link on which nothing is ordered any more would look well for ever.
+                    logger.exception("orders for %s", spoke.spoke_id)
+                    told = 0
                 await bell.wait()
 
     async def _tell(self, node: Node, spoke: Connected, told: int) -> int:
         """Tell what is pending after ``told``; the last sequence number that is on its disk."""
         while rows := await self._store.outbox.pending(spoke.spoke_id, told, ORDERS_AT_ONCE):
-            orders = [await self._order(row) for row in rows]
-            params: Object = {
-                "epoch": spoke.epoch,
-                "orders": [order.model_dump(mode="json", by_alias=True) for order in orders],
-            }
-            said = await node.ask(spoke.link, SPOKE_ORDERS.name, params, within=ORDERS_SECONDS)
+            rows, orders = await self._fitting(rows)
+            params: Object = {"epoch": spoke.epoch, "orders": orders}
+            try:
+                said = await node.ask(spoke.link, SPOKE_ORDERS.name, params, within=ORDERS_SECONDS)
+            except ResourceExhausted as error:
+                if error.reason != "TOO_LARGE":
+                    raise
+                told = await self._skip(rows[0], error)
+                continue
             taken = OrdersTaken.model_validate(said)
             await self._store.outbox.acked(spoke.spoke_id, taken.accepted)
             for row in rows:
                 self._minted.pop((row.session_id, row.attempt), None)
             refused = {refusal.seq: refusal.reason for refusal in taken.refused}
             for row in rows:
-                if row.seq in refused:
+                if row.seq in refused and row.kind == "start":
                     await self._store.outbox.refused(row.session_id, row.attempt, refused[row.seq])
                     self._bells.ring(row.session_id, QUEUE)
             told = rows[-1].seq
         return told
+
+    async def _fitting(self, rows: list[OrderRow]) -> tuple[list[OrderRow], list[JsonValue]]:
+        """The first orders, as many as one frame surely takes; at least one."""
+        orders: list[JsonValue] = []
+        room = ORDERS_BYTES
+        for row in rows:
+            order = await self._order(row)
+            room -= len(order.model_dump_json(by_alias=True))
+            if orders and room < 0:
+                break
+            orders.append(order.model_dump(mode="json", by_alias=True))
+        return rows[: len(orders)], orders
+
+    async def _skip(self, row: OrderRow, why: CallError) -> int:
+        """Give up an order that no frame can carry, so that it is in nobody's way."""
+        logger.error("the %s of %s cannot be told: %s", row.kind, row.session_id, why)
+        if row.kind == "start":
+            await self._store.exchange.give_up(
+                row.session_id, row.attempt, "its order is too large"
+            )
+            self._bells.ring(row.session_id, QUEUE)
+        return row.seq
 
     async def _order(self, row: OrderRow) -> Order:
         body: StartOrder | MessageOrder | StopOrder | None = None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Final, TypeVar, assert_never
 
 from pydantic import JsonValue
 
@@ -25,6 +25,7 @@ from spoke.sweep import kill_marked
 from spoke.uplink import Ears
 from spoke.watch import Watch
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _INTRODUCTION_S: Final = 2.0  #: within it, a supervisor that got its assignment says who it is
@@ -171,12 +172,14 @@ class Attempt:
 
     async def _launch(self) -> None:
         assert self._outfit is not None  # noqa: S101 - only what is made is launched
-        self._folder.mark_launched()
-        given = outfit.assignment(self.key, self._order, self._folder, self._rooms, self._outfit)
-        try:  # to the end, even if we are closing: a cancelled start kills the agent
+        made = self._outfit
+        try:
+            self._folder.mark_launched()
+            given = outfit.assignment(self.key, self._order, self._folder, self._rooms, made)
+            # To the end, even if we are closing: a cancelled start kills the agent.
             await until_done(self._rooms.supervisors.start(given))
         except (CallError, OSError) as error:
-            recorded = await in_thread(self._folder.is_ended)
+            recorded = await self._on_disk(lambda: in_thread(self._folder.is_ended))
             if recorded:  # before its end is told: who hears of it may want the branch again
                 await self._undo_worktree()
             self.tell(story.SupervisorRefused(_fault(error), recorded))
@@ -195,7 +198,8 @@ class Attempt:
         await self._attend()
 
     async def _attend(self) -> None:
-        recorded = await self._watch.keep(lambda: self.tell(story.SupervisorUp()))
+        up = story.SupervisorUp()
+        recorded = await self._on_disk(lambda: self._watch.keep(lambda: self.tell(up)))
         self.tell(story.SupervisorGone(recorded))
         self.tail.look()
 
@@ -207,7 +211,7 @@ class Attempt:
             found = await self._rooms.worktrees.inspect(self._worktree)
             if not found.dirty and found.head == found.base:
                 await self._rooms.worktrees.remove(self._worktree, delete_branch=True)
-        except CallError as error:
+        except (CallError, OSError) as error:
             _log.warning("the worktree of %s stays: %s", self.key, error)
 
     async def _sweep(self) -> None:
@@ -215,15 +219,18 @@ class Attempt:
         self.tell(story.Swept(len(swept.ended), len(swept.survivors)))
 
     async def _write_exited(self, exit: story.Exit, undelivered: Sequence[str]) -> None:
+        await self._on_disk(lambda: in_thread(self._folder.make))
+        await self._on_disk(lambda: in_thread(self._folder.write_exit, exit, tuple(undelivered)))
+        self.tail.look()
+
+    async def _on_disk(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What ``work`` returns, once the disk takes it: it may be full for a while."""
         while True:
             try:
-                await in_thread(self._folder.make)
-                await in_thread(self._folder.write_exit, exit, tuple(undelivered))
-                break
+                return await work()
             except OSError as error:
-                _log.warning("the end of %s could not be written yet: %s", self.key, error)
+                _log.warning("the disk does not take what %s needs: %s", self.key, error)
                 await asyncio.sleep(_AGAIN_S)
-        self.tail.look()
 
     async def _salvage(self) -> None:
         session, attempt = self.key
@@ -232,15 +239,15 @@ class Attempt:
                 ref = f"refs/coord/salvage/{session}/{attempt}"
                 saved = await self._rooms.worktrees.save(session, self._worktree, ref)
                 _log.info("%s is superseded; saved as %s", self.key, ref if saved else "nothing")
-        except CallError as error:
+        except (CallError, OSError) as error:
             _log.warning("%s is superseded and could not be saved: %s", self.key, error)
         self.tell(story.Salvaged())
 
     async def _forget(self) -> None:
         """The journal first: an order without a directory would be begun again."""
         self.tail.end()
-        await in_thread(self._rooms.journal.finish, self.key)
-        await in_thread(self._folder.remove)
+        await self._on_disk(lambda: in_thread(self._rooms.journal.finish, self.key))
+        await self._on_disk(lambda: in_thread(self._folder.remove))
         self.forgotten.set()
 
     def _supervisor(self) -> JsonValue:

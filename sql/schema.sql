@@ -322,7 +322,25 @@ BEGIN
         PERFORM note(s, now_in::text,
                      CASE WHEN why IS NULL THEN b ELSE b || jsonb_build_object('reason', why) END);
     END IF;
+    -- What a blocked session was told is told to its next attempt; of the others there is none.
+    IF session_ended(now_in) AND now_in <> 'blocked' THEN
+        UPDATE messages x SET state = 'failed', reason = 'the session has ended'
+         WHERE x.session_id = s AND x.state = 'queued';
+    END IF;
     RETURN now_in;
+END $$;
+
+-- A new attempt of a session that has ended, on the spoke that has its worktree.
+CREATE FUNCTION reopen(s text, why text) RETURNS session_state LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE sessions x
+       SET result = NULL, exit_code = NULL, run_deadline = NULL, queue_deadline = NULL,
+           wanted_spoke = coalesce(
+               (SELECT m.spoke_id FROM mappings m WHERE m.session_id = x.session_id
+                   AND m.attempt = x.attempt AND m.worktree IS NOT NULL),
+               x.wanted_spoke)
+     WHERE x.session_id = s;
+    RETURN tell(s, 'reopened', why);
 END $$;
 
 CREATE FUNCTION order_to(sp text, s text, a int, k text, b jsonb DEFAULT '{}')
@@ -385,6 +403,8 @@ BEGIN
                 told := told || r.id;
             ELSIF r.was = 'aborting' AND upgrade THEN
                 told := told || r.id;
+            ELSIF r.was = 'lost' THEN  -- its agent may live, on a spoke that may come back
+                told := told || r.id;
             END IF;
             session_id := r.id; before := r.was; spoke_id := NULL; spared := false;
             RETURN NEXT;
@@ -400,7 +420,8 @@ BEGIN
          WHERE c.parent_id = ANY (front) AND c.on_parent_abort = 'abort-dependents';
     END LOOP;
     FOR r IN SELECT m.session_id AS id, m.attempt, m.spoke_id AS held FROM mappings m
-              WHERE m.session_id = ANY (told) AND m.released_at IS NULL
+               JOIN sessions x ON x.session_id = m.session_id AND x.attempt = m.attempt
+              WHERE m.session_id = ANY (told) AND (m.released_at IS NULL OR x.state = 'lost')
               ORDER BY m.spoke_id, m.session_id
     LOOP
         PERFORM order_to(r.held, r.id, r.attempt, 'stop', b);
@@ -476,10 +497,11 @@ BEGIN
         UPDATE mappings SET started_at = now() WHERE session_id = s AND attempt = a;
         PERFORM tell(s, 'started', NULL, silent => true);
     WHEN 'delivered' THEN
-        UPDATE messages SET state = 'delivered' WHERE message_id = b ->> 'messageId';
+        UPDATE messages SET state = 'delivered'
+         WHERE message_id = b ->> 'messageId' AND session_id = s;
     WHEN 'undelivered' THEN
         UPDATE messages SET state = 'failed', reason = b ->> 'reason'
-         WHERE message_id = b ->> 'messageId' AND state = 'queued';
+         WHERE message_id = b ->> 'messageId' AND session_id = s AND state = 'queued';
     WHEN 'exited' THEN
         UPDATE mappings SET released_at = now(), release_reason = outcome
          WHERE session_id = s AND attempt = a AND released_at IS NULL;
@@ -491,6 +513,12 @@ BEGIN
          WHERE session_id = s;
         IF tell(s, fact, b ->> 'reason', b) IS NULL THEN
             PERFORM tell(s, 'failed', coalesce(b ->> 'reason', 'stopped by its spoke'), b);
+        END IF;
+        -- Said before it was blocked and never heard: as if it was said now.
+        IF EXISTS (SELECT FROM sessions x JOIN messages q ON q.session_id = x.session_id
+                    WHERE x.session_id = s AND x.state = 'blocked' AND x.desired = 'run'
+                      AND q.state = 'queued') THEN
+            PERFORM reopen(s, 'a message');
         END IF;
     ELSE
         RETURN;

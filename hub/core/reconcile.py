@@ -51,6 +51,7 @@ class Gone:
     session_id: str
     attempt: int
     why: str
+    seen_dead: bool  #: its machine was rebooted since: no process of it can be left
 
 
 Decision = Found | Gone
@@ -75,7 +76,7 @@ def decide(
     ]
     why = "its machine was rebooted" if rebooted else "its spoke no longer has it"
     decisions += [
-        Gone(one.session_id, one.attempt, why)
+        Gone(one.session_id, one.attempt, why, rebooted)
         for one in held
         # An order that never reached the spoke's disk is still in the outbox and comes again.
         if one.live and one.accepted and (one.session_id, one.attempt) not in there

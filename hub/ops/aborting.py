@@ -48,20 +48,20 @@ async def receipt(
         rows += await desk.store.sessions.views(hit[start : start + VIEWS_AT_ONCE])
     order = {id: n for n, id in enumerate(hit)}
     rows.sort(key=lambda row: order[row.session_id])
-    ended = [_ended(row) for row in rows]
+    ended_ones = [ended(row) for row in rows]
     said = Receipt(
         abort_id=under.abort_id,
         session_id=root,
         accepted_at=under.asked_at,
-        complete=all(one.confirmed for one in ended),
-        sessions=ended,
+        complete=all(one.confirmed for one in ended_ones),
+        sessions=ended_ones,
         calls=calls,
         spared=[row.session_id for row in tree if row.spared],
     )
     return said, [row.session_id for row in rows if not row.state.ended]
 
 
-def _ended(row: ViewRow) -> Ended:
+def ended(row: ViewRow) -> Ended:
     result = views.object_of(row.result)
     survivors = _int(result.get("survivors"))
     over = row.state.ended
@@ -72,7 +72,10 @@ def _ended(row: ViewRow) -> Ended:
         spoke=row.spoke,
         before=row.abort_before or row.state,
         after=row.state,
-        confirmed=over and row.state is not State.LOST and survivors == 0,
+        confirmed=over
+        and row.state is not State.LOST
+        and row.abort_confirmed is not False
+        and survivors == 0,
         ended_by=by if isinstance(by, str) else None,
         ended_at=_ended_at(row, result.get("endedAt")),
         processes=_int(result.get("ended")),

@@ -17,22 +17,19 @@ async def events(desk: Desk, asked: Asked[EventsParams]) -> EventsEnd:
     seq = params.after
     if params.tail is not None:
         seq = max(seq, story.last_seq - params.tail)
-    try:
-        with desk.bells.listening(id) as bell:
-            while True:
-                while batch := await desk.feed.after(id, story, seq):
-                    seq = batch[-1].seq
-                    chosen = [one for one in batch if wanted is None or one.kind in wanted]
-                    if chosen:
-                        await asked.context.emit({"events": chosen})  # the shape of EventBatch
-                story = await desk.store.sessions.story(id)
-                if story.last_seq > seq:
-                    continue
-                if not params.follow or story.state.ended:
-                    return EventsEnd(last_seq=seq, state=story.state)
-                await bell.wait()
-    finally:
-        desk.feed.forget(id)
+    with desk.feed.reading(id) as bell:
+        while True:
+            while batch := await desk.feed.after(id, story, seq):
+                seq = batch[-1].seq
+                chosen = [one for one in batch if wanted is None or one.kind in wanted]
+                if chosen:
+                    await asked.context.emit({"events": chosen})  # the shape of EventBatch
+            story = await desk.store.sessions.story(id)
+            if story.last_seq > seq:
+                continue
+            if not params.follow or story.state.ended:
+                return EventsEnd(last_seq=seq, state=story.state)
+            await bell.wait()
 
 
 OPERATION = Operation(EVENTS, events)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -37,18 +38,24 @@ async def spawn(desk: Desk, asked: Asked[SpawnParams]) -> Spawned:
     """
     params = asked.params
     new = _new_session(asked, params)
-    stored = await _store(desk, asked, new)
-    if params.until == "queued" and stored.created:
-        return _accepted(new)
+    storing = asyncio.create_task(_store(desk, asked, new))
     try:
+        stored = await asyncio.shield(storing)
+        if params.until == "queued" and stored.created:
+            return _accepted(new)
         row = await _wait_for(desk, stored.session_id, params.until)
     except asyncio.CancelledError:
-        if stored.created:
-            await asyncio.shield(
-                abort_one(desk, stored.session_id, asked.principal.owner, "its spawn was aborted")
-            )
+        await asyncio.shield(_take_back(desk, asked, storing))
         raise
     return _answer(row, stored)
+
+
+async def _take_back(desk: Desk, asked: Asked[object], storing: asyncio.Task[Stored]) -> None:
+    with suppress(CallError):  # it was not stored
+        stored = await storing
+        if stored.created:
+            why = "its spawn was aborted"
+            await abort_one(desk, stored.session_id, asked.principal.owner, why)
 
 
 async def _store(desk: Desk, asked: Asked[object], new: NewSession) -> Stored:

@@ -81,6 +81,7 @@ class Exchange:
                 hello.labels,
                 hello.detail,
                 timedelta(seconds=lease),
+                hello.last_seq,
             )
             if before is None or row is None:
                 return None
@@ -95,29 +96,47 @@ class Exchange:
     async def leases(self) -> list[LeaseRow]:
         return await queries.expired_spokes.all(self._pool)
 
-    async def expire(self, spoke_id: str) -> list[str]:
-        """Mark a spoke offline, then what it holds unknown: two commits. Its sessions' ids."""
-        if await queries.mark_offline.one(self._pool, spoke_id) is None:
-            return []
-        out = await queries.sessions_out_of_reach.all(self._pool, spoke_id)
+    async def expire(self, spoke_id: str) -> bool:
+        """Mark a spoke offline, if its lease is still over."""
+        return await queries.mark_offline.one(self._pool, spoke_id) is not None
+
+    async def lose_contact(self) -> list[str]:
+        """Call unknown what spokes hold that are out of reach; the sessions' ids.
+
+        Not in the transaction that marks a spoke offline, for spokes are locked last.
+        """
+        out = await queries.sessions_out_of_reach.all(self._pool)
+        why = "its spoke is out of reach"
         for row in out:
-            await queries.tell_session.all(
-                self._pool, row.session_id, str(Fact.CONTACT_LOST), "its spoke is out of reach", {}
-            )
+            async with self._postgres.transaction() as db:
+                await queries.lock_session.one(db, row.session_id)
+                if await queries.hold_away.one(db, row.session_id) is not None:
+                    fact = str(Fact.CONTACT_LOST)
+                    await queries.tell_session.all(db, row.session_id, fact, why, {})
         return [row.session_id for row in out]
+
+    async def left_on_revoked(self) -> list[AttemptRow]:
+        """What spokes hold that were revoked."""
+        return await queries.left_on_revoked.all(self._pool)
 
     async def long_unknown(self, after: float) -> list[AttemptRow]:
         return await queries.long_unknown.all(self._pool, timedelta(seconds=after))
 
-    async def give_up(self, session_id: str, attempt: int, why: str) -> State | None:
-        """Release an attempt and call its session lost. None: the table refuses it now."""
+    async def give_up(
+        self, session_id: str, attempt: int, why: str, *, seen_dead: bool = False
+    ) -> State | None:
+        """Release an attempt and call its session lost; one that is being aborted is aborted, and
+        unconfirmed unless it was ``seen_dead``. None: the table refuses it now."""
         async with self._postgres.transaction() as db:
             locked = await queries.lock_session.one(db, session_id)
             if locked is None or locked.attempt != attempt:
                 return None
             fact = Fact.STOPPED if locked.state is State.ABORTING else Fact.GIVEN_UP
             await queries.release_mapping.all(db, session_id, attempt, why)
-            return (await queries.tell_session.only(db, session_id, str(fact), why, {})).state
+            state = (await queries.tell_session.only(db, session_id, str(fact), why, {})).state
+            if state is State.ABORTED:
+                await queries.confirm_abort.all(db, session_id, seen_dead)
+            return state
 
     async def spokes(self, which: str | None = None) -> list[SpokeRow]:
         """All spokes that may come back, or one by name or id."""
@@ -176,9 +195,10 @@ class Outbox:
 
     async def assign(self, choices: Sequence[tuple[str, str, bytes]]) -> list[AssignedRow]:
         """Give sessions to spokes: (session, spoke, digest of the session's token) each."""
-        ids, spokes, digests = (list(column) for column in zip(*choices, strict=True))
+        by_spoke = sorted(choices, key=lambda choice: choice[1])
+        ids, spokes, digests = (list(column) for column in zip(*by_spoke, strict=True))
         async with self._postgres.transaction() as db:
-            await queries.lock_sessions.all(db, ids)
+            await queries.lock_sessions.all(db, ids)  # and then spoke by spoke, as everybody does
             return await queries.assign_sessions.all(db, ids, spokes, digests)
 
     async def pending(self, spoke_id: str, after: int, limit: int) -> list[OrderRow]:

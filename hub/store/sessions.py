@@ -22,10 +22,12 @@ from hub.store.rows import (
     TreeRow,
     ViewRow,
 )
-from protocol.errors import Conflict, FailedPrecondition, NotFound
+from protocol.errors import Conflict, FailedPrecondition, NotFound, Unavailable
 from protocol.session import Fact, State
 
 Body = dict[str, JsonValue]
+# A tree is locked from its top down, and others lock by id: an abort that lost goes again.
+DEADLOCKS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,17 @@ class Sessions:
         self, id: str, abort_id: str, asked_by: str, body: Body, *, upgrade: bool
     ) -> tuple[AbortRow, list[MarkedRow]]:
         """Mark a tree. Asking again gives the first abort's id and marks what has joined since."""
+        for _ in range(DEADLOCKS):
+            try:
+                return await self._abort(id, abort_id, asked_by, body, upgrade=upgrade)
+            except Unavailable as error:
+                if error.reason != "DATABASE_BUSY":
+                    raise
+        return await self._abort(id, abort_id, asked_by, body, upgrade=upgrade)
+
+    async def _abort(
+        self, id: str, abort_id: str, asked_by: str, body: Body, *, upgrade: bool
+    ) -> tuple[AbortRow, list[MarkedRow]]:
         async with self._postgres.transaction() as db:
             if await queries.lock_session.one(db, id) is None:
                 raise no_session(id)
@@ -129,6 +142,9 @@ class Sessions:
             session = await queries.lock_session.one(db, id)
             if session is None:
                 raise no_session(id)
+            known = await queries.message_state.one(db, message_id)
+            if known is not None and known.session_id == id:
+                return None
             if session.desired == "abort":
                 raise FailedPrecondition(
                     "SESSION_ABORTED", f"{id} is being aborted", advice=f"coordctl status {id}"
@@ -141,12 +157,10 @@ class Sessions:
                 )
             new = await queries.insert_message.one(db, message_id, id, text, mode, sender)
             if new is None:
-                await self._check_same(message_id, id)
-                return None
+                raise Conflict("IDEMPOTENCY_CONFLICT", f"{message_id} was said to another session")
             await queries.note_event.all(db, id, "message", _said(message_id, text, mode, sender))
             if session.state is State.BLOCKED:
-                await queries.reopen_session.all(db, id)
-                await queries.tell_session.all(db, id, str(Fact.REOPENED), "a message", {})
+                await queries.reopen_session.all(db, id, "a message")
                 return None
             if session.state is State.QUEUED:
                 return None
@@ -155,11 +169,6 @@ class Sessions:
 
     async def message(self, message_id: str) -> MessageRow | None:
         return await queries.message_state.one(self._pool, message_id)
-
-    async def _check_same(self, message_id: str, id: str) -> None:
-        known = await self.message(message_id)
-        if known is not None and known.session_id != id:
-            raise Conflict("IDEMPOTENCY_CONFLICT", f"{message_id} was said to {known.session_id}")
 
     async def release_worktree(self, id: str) -> None:
         """Its worktree is gone: nothing points at it any more."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import ExitStack
 from typing import Final
 
 from pydantic_core import to_json
@@ -73,8 +74,6 @@ class Streams:
             logger.info("a stream ended: %s", error.reason)
         finally:
             self._readers -= 1
-            if session is not None:
-                self._desk.feed.forget(session)
 
     async def _said(
         self, visitor: Visitor, session: str | None, story: StoryRow | None, seq: int
@@ -82,7 +81,11 @@ class Streams:
         clock = asyncio.get_running_loop().time
         topics = [CHANGED] if session is None else [CHANGED, session]
         version, checked = 0, clock()
-        with self._board.watched(), self._desk.bells.listening(*topics) as bell:
+        with ExitStack() as stack:
+            stack.enter_context(self._board.watched())
+            bell = stack.enter_context(self._desk.bells.listening(*topics))
+            if session is not None:
+                stack.enter_context(self._desk.feed.reading(session))
             while not self._stopping:
                 if clock() - checked > CHECK_SECONDS:
                     await self._visitors.check(visitor)

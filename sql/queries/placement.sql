@@ -29,14 +29,19 @@ SELECT i.session_id, assign(i.session_id, i.spoke_id, i.digest) AS attempt
   FROM unnest($1::text[], $2::text[], $3::bytea[]) AS i (session_id, spoke_id, digest);
 
 -- name: pending_orders
--- The outbox of a spoke after a sequence number, with all that a start needs.
+-- The outbox of a spoke after a sequence number, with all that a start needs. The start of an
+-- attempt that was given up meanwhile is withdrawn.
 SELECT c.seq, c.session_id, c.attempt, c.kind, c.body, s.task, s.repo, s.base, s.branch, s.agent,
        s.spec, s.parent_id, s.attempt AS current_attempt, s.desired,
        (SELECT o.worktree FROM mappings o WHERE o.session_id = c.session_id
           AND o.spoke_id = c.spoke_id AND o.attempt < c.attempt AND o.worktree IS NOT NULL
         ORDER BY o.attempt DESC LIMIT 1) AS worktree
   FROM commands c JOIN sessions s ON s.session_id = c.session_id
- WHERE c.spoke_id = $1 AND c.seq > $2 AND c.acked_at IS NULL ORDER BY c.seq LIMIT $3;
+ WHERE c.spoke_id = $1 AND c.seq > $2 AND c.acked_at IS NULL
+   AND (c.kind <> 'start' OR EXISTS (
+        SELECT FROM mappings m WHERE m.session_id = c.session_id AND m.attempt = c.attempt
+           AND m.released_at IS NULL))
+ ORDER BY c.seq LIMIT $3;
 
 -- name: ack_orders
 -- The spoke has them on its disk.

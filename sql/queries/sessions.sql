@@ -141,12 +141,5 @@ SELECT order_to(m.spoke_id, m.session_id, m.attempt, 'stop', $2::jsonb) AS seq, 
  WHERE m.session_id = $1 AND m.released_at IS NULL;
 
 -- name: reopen_session
--- A new attempt of a session that has ended, on the spoke that has its worktree.
-UPDATE sessions s
-   SET result = NULL, exit_code = NULL, run_deadline = NULL, queue_deadline = NULL,
-       wanted_spoke = coalesce(
-           (SELECT m.spoke_id FROM mappings m
-             WHERE m.session_id = s.session_id AND m.attempt = s.attempt AND m.worktree IS NOT NULL),
-           s.wanted_spoke)
- WHERE s.session_id = $1
-RETURNING s.session_id;
+-- A new attempt of a session that has ended; the state after it.
+SELECT reopen($1, $2) AS state;

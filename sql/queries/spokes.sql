@@ -14,8 +14,9 @@ ON CONFLICT DO NOTHING RETURNING spoke_id;
 SELECT s.spoke_id, s.name, s.public_key, s.revoked_at FROM spokes s WHERE s.spoke_id = $1;
 
 -- name: accept_hello
--- A new connection of a spoke: the epoch fences what the connection before may still send.
-UPDATE spokes SET epoch = epoch + 1, online = true, incarnation = $2, boot_id = $3, version = $4,
+-- A new connection of a spoke: the epoch fences what the connection before may still send. Orders
+-- are numbered after the last one on its disk: it would take a smaller number for one seen before.
+UPDATE spokes SET epoch = epoch + 1, cmd_seq = greatest(cmd_seq, $9::bigint), online = true, incarnation = $2, boot_id = $3, version = $4,
        slots = least($5::int, max_slots), labels = labels || $6::jsonb, detail = $7::jsonb, last_seen_at = now(),
        lease_expires_at = now() + $8::interval
  WHERE spoke_id = $1 AND revoked_at IS NULL
@@ -43,9 +44,14 @@ UPDATE mappings SET released_at = now(), release_reason = $3
  WHERE session_id = $1 AND attempt = $2 AND released_at IS NULL RETURNING spoke_id;
 
 -- name: renew_leases
--- All spokes heard since the last time, in one statement.
-UPDATE spokes SET lease_expires_at = now() + $2::interval, last_seen_at = now(), online = true
- WHERE spoke_id = ANY ($1::text[]) AND revoked_at IS NULL RETURNING spoke_id;
+-- All spokes heard since the last time, in one statement. One that was called out of reach comes
+-- back with a hello.
+WITH heard AS (
+    SELECT s.spoke_id FROM spokes s
+     WHERE s.spoke_id = ANY ($1::text[]) AND s.online AND s.revoked_at IS NULL
+     ORDER BY s.spoke_id FOR NO KEY UPDATE)
+UPDATE spokes p SET lease_expires_at = now() + $2::interval, last_seen_at = now()
+  FROM heard WHERE p.spoke_id = heard.spoke_id RETURNING p.spoke_id;
 
 -- name: expired_spokes
 -- Spokes whose lease is over, and how many there are in all.
@@ -57,11 +63,26 @@ UPDATE spokes SET online = false WHERE spoke_id = $1 AND online AND lease_expire
 RETURNING spoke_id;
 
 -- name: sessions_out_of_reach
--- What a spoke without a lease holds.
+-- What spokes without a lease hold, and is not known to be out of reach yet.
 SELECT m.session_id FROM mappings m JOIN sessions s ON s.session_id = m.session_id
   JOIN spokes p ON p.spoke_id = m.spoke_id
- WHERE m.spoke_id = $1 AND m.released_at IS NULL AND NOT p.online
-   AND s.state IN ('assigned', 'starting', 'running') ORDER BY m.session_id;
+ WHERE m.released_at IS NULL AND NOT p.online AND p.revoked_at IS NULL
+   AND s.state IN ('assigned', 'starting', 'running') ORDER BY m.session_id LIMIT 500;
+
+-- name: hold_away
+-- The spoke of a session, while it is out of reach: a hello of it waits until we are done.
+SELECT p.spoke_id FROM mappings m JOIN spokes p ON p.spoke_id = m.spoke_id
+ WHERE m.session_id = $1 AND m.released_at IS NULL AND NOT p.online FOR SHARE OF p;
+
+-- name: left_on_revoked
+-- What a hub that died while it revoked a spoke did not give up any more.
+SELECT m.session_id, m.attempt FROM mappings m JOIN spokes p ON p.spoke_id = m.spoke_id
+ WHERE m.released_at IS NULL AND p.revoked_at IS NOT NULL ORDER BY m.session_id LIMIT 100;
+
+-- name: confirm_abort
+-- Whether the end of a session that was to be aborted was seen, where no spoke will say.
+UPDATE sessions SET abort_confirmed = $2 WHERE session_id = $1 AND desired = 'abort'
+RETURNING session_id;
 
 -- name: long_unknown
 -- Sessions that have been out of reach for longer than they may.

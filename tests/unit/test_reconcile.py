@@ -64,12 +64,12 @@ def test_what_the_database_does_not_know_is_left_alone(
 
 def test_what_is_not_there_any_more_is_given_up_at_once() -> None:
     _, decisions = decide([], [HELD], [], rebooted=False)
-    assert decisions == [Gone("s", 2, "its spoke no longer has it")]
+    assert decisions == [Gone("s", 2, "its spoke no longer has it", seen_dead=False)]
 
 
 def test_a_reboot_is_named() -> None:
     _, decisions = decide([], [HELD], [], rebooted=True)
-    assert decisions == [Gone("s", 2, "its machine was rebooted")]
+    assert decisions == [Gone("s", 2, "its machine was rebooted", seen_dead=True)]
 
 
 def test_an_order_that_never_arrived_is_not_given_up() -> None:
