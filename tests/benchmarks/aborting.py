@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import coord
 from tests.benchmarks import ground
-from tests.benchmarks.first_line import first_line, spokes_online
+from tests.benchmarks.first_line import SETTLE_S, first_line, spokes_online
 from tests.benchmarks.stage import Stage
 from tests.benchmarks.table import Row, Value, at_most, latency
 
@@ -49,8 +49,8 @@ async def figure(stage: Stage) -> list[Row]:
         async def many() -> float:
             return await _abort(client, [await _spawn(client, repo, MANY)])
 
-        plain_one, plain_tree = await _beside(scale.times, one, [ONE])
-        rows = [_row("abort, 1 session", plain_one, plain_tree, MOST_MS)]
+        ours, floor = await _beside(scale.times, one, [ONE])
+        rows = [_row("abort, 1 session", ours, floor, MOST_MS)]
         ours, floor = await _beside(scale.few, many, [MANY])
         rows.append(_row(f"abort, 1 session of {PROCESSES} processes", ours, floor, MOST_MS))
         ours, floor = await _beside(scale.few, tree, [ONE] * scale.tree)
@@ -94,6 +94,7 @@ async def _tree(client: coord.Hub, repo: str, sessions: int) -> list[str]:
 
 
 async def _abort(client: coord.Hub, ids: list[str]) -> float:
+    await asyncio.sleep(SETTLE_S)
     began = time.perf_counter()
     receipt = await client.abort(ids[0])
     took = time.perf_counter() - began

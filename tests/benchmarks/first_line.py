@@ -53,19 +53,19 @@ async def _repository(
     repo = await asyncio.to_thread(ground.repository, stage.folder / f"repo{files}", files)
     times = {3: stage.scale.times, 5_000: stage.scale.few, 50_000: stage.scale.rarely}[files]
     took: dict[str, list[float]] = {"floor": [], "fresh": [], "pooled": []}
-    for n in range(times + 1):  # the first of all makes the clones, and does not count
-        floor = await asyncio.to_thread(
-            ground.add_and_exec, repo, stage.folder / f"floor{files}-{n}", f"floor{n}"
-        )
-        one = {"floor": floor}
+    for n in range(times + 1):
+        one: dict[str, float] = {}
         for name, spoke in (("fresh", fresh), ("pooled", pooled)):
             await spoke.ask(op="ready", repo=repo)
             await asyncio.sleep(SETTLE_S)
             one[name] = await _spawn(client, repo, name)
         await pooled.ask(op="ready", repo=repo)
-        if n > 0:
-            for name in took:
-                took[name].append(one[name])
+        if n == 0:  # that made the clones
+            continue
+        where = stage.folder / f"floor{files}-{n}"
+        one["floor"] = await asyncio.to_thread(ground.add_and_exec, repo, where, f"floor{n}")
+        for name in took:
+            took[name].append(one[name])
     ours, floor_value = latency(took["fresh"]), latency(took["floor"])
     return [
         over_floor(f"first line, {NAMES[files]}, fresh", ours, floor_value, OVER_FLOOR_MS, FLOOR),

@@ -22,7 +22,7 @@ async def figure(stage: Stage) -> list[Row]:
     took: dict[str, list[float]] = {"rename": [], "git": [], "remove": [], "cleanup": []}
     async with coord.connect(hub.ready["url"], hub.ready["token"]) as client:
         await spokes_online(client, 1)
-        for n in range(stage.scale.few):
+        for n in range(stage.scale.rarely + 1):
             await _plain(stage, repo, n, took)
             await _ours(client, spoke, repo, took)
     name = f"removal, {files:,} files"

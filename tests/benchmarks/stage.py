@@ -23,6 +23,7 @@ ANSWER_S = 120.0  #: for any answer of a process
 END_S = 10.0  #: for a process to end by itself
 _TICKS = os.sysconf("SC_CLK_TCK")
 _LINE = 1 << 24
+_LAST_WORDS = 3_000
 
 
 class Process:
@@ -48,7 +49,7 @@ class Process:
         async with asyncio.timeout(ANSWER_S):
             line = await self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"it ended: {self._log.read_text(errors='replace')[-3_000:]}")
+            raise RuntimeError(f"it ended: {self._log.read_text(errors='replace')[-_LAST_WORDS:]}")
         return json.loads(line)
 
     def cpu(self) -> float:
@@ -152,7 +153,11 @@ class Theatre:
         async with AsyncExitStack() as stack:
             stage = Stage(folder, self.server, self.postmaster, self.scale, self.notes, stack)
             stack.callback(lambda: end_supervisors(stage.spokes))
-            yield stage
+            try:
+                yield stage
+            except BaseException:
+                _print_logs(folder)
+                raise
 
 
 @asynccontextmanager
@@ -165,6 +170,13 @@ async def theatre(folder: Path, scale: Scale) -> AsyncGenerator[Theatre]:
         yield Theatre(folder, scale, [], endpoint, pid)
     finally:
         await cluster.stop()
+
+
+def _print_logs(folder: Path) -> None:
+    """The last words of each process, for whoever wonders why a figure failed."""
+    for log in sorted(folder.glob("*.log")):
+        if said := log.read_text(errors="replace")[-_LAST_WORDS:]:
+            print(f"--- {log.name}\n{said}", file=sys.stderr)
 
 
 def cpu_of(pid: int) -> tuple[float, float]:

@@ -12,16 +12,17 @@ HEADINGS = ("figure", "ours", "beside", "", "ratio", "target", "met")
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A median, and the 99th percentile where it is a latency and there were enough."""
+    """A median; for a latency the 99th percentile too, or the worst where there were but few."""
 
     median: float
     unit: str
     p99: float | None = None
+    worst: float | None = None
 
     def __str__(self) -> str:
-        if self.p99 is None:
-            return f"{_number(self.median)} {self.unit}"
-        return f"{_number(self.median)} {self.unit} (p99 {_number(self.p99)})"
+        tails = (("p99", self.p99), ("max", self.worst))
+        tail = "".join(f" ({word} {_number(one)})" for word, one in tails if one is not None)
+        return f"{_number(self.median)} {self.unit}{tail}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,15 @@ def rate(rounds: Sequence[float], unit: str = "/s") -> Value:
 
 def latency(seconds: Sequence[float]) -> Value:
     """In milliseconds."""
-    p99 = quantiles(seconds, n=100)[98] if len(seconds) >= 100 else None
-    return Value(median(seconds) * 1e3, "ms", None if p99 is None else p99 * 1e3)
+    middle = median(seconds) * 1e3
+    if len(seconds) < 100:
+        return Value(middle, "ms", worst=max(seconds) * 1e3)
+    return Value(middle, "ms", p99=quantiles(seconds, n=100)[98] * 1e3)
 
 
 def rounds(p50s: Sequence[float], p99s: Sequence[float]) -> Value:
     """A latency of several rounds, in milliseconds: the median of their medians, and of p99s."""
-    return Value(median(p50s) * 1e3, "ms", median(p99s) * 1e3)
+    return Value(median(p50s) * 1e3, "ms", p99=median(p99s) * 1e3)
 
 
 def at_most(
