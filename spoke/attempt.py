@@ -94,12 +94,13 @@ class Attempt:
 
         Raises DataLoss when its spool is broken; it is then left alone.
         """
-        contents = await in_thread(self._folder.read)
+        contents = await self._on_disk(lambda: in_thread(self._folder.read))
         self.tail.last = contents.last
         self._worktree = contents.worktree or self._worktree
         for id in contents.settled:
             self.tell(story.MessageSettled(id))
-        if contents.ended or await in_thread(self._folder.was_launched):
+        was_launched = await self._on_disk(lambda: in_thread(self._folder.was_launched))
+        if contents.ended or was_launched:
             self.tell(story.Adopted(contents.ended))
         else:
             self.tell(story.Ordered())

@@ -85,10 +85,15 @@ class Uplink:
     async def _carry(self, tail: Tail) -> None:
         try:
             while not tail.is_over:
-                await tail.wait_more()
-                channel = await asyncio.shield(self._waiting())
-                async with self._room:
-                    pause = await self._carry_batch(tail, channel)
+                try:
+                    await tail.wait_more()
+                    channel = await asyncio.shield(self._waiting())
+                    async with self._room:
+                        pause = await self._carry_batch(tail, channel)
+                except OSError as error:  # the disk may answer the next time
+                    _log.warning("%s could not be read, trying again: %s", tail.key, error)
+                    tail.again()
+                    pause = _AGAIN_S
                 await asyncio.sleep(pause)
         except DataLoss as error:
             _log.error("%s: nothing more of it can be reported: %s", tail.key, error)
@@ -162,6 +167,10 @@ class Tail:
         self.is_held = False
         self.stored(stored)
         self._news.set()
+
+    def again(self) -> None:
+        """Read once more what is not stored."""
+        self._rewind(self._stored)
 
     def end(self) -> None:
         """Nobody waits for more."""
