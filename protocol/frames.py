@@ -160,7 +160,7 @@ def unknown_method(op: str) -> Unimplemented:
     return Unimplemented(
         "UNKNOWN_METHOD",
         f"no operation {shown!r} here",
-        advice="rpc.discover lists the operations",
+        advice="`coordctl call rpc.discover` lists the operations",
     )
 
 

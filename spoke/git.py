@@ -40,12 +40,18 @@ class GitFailed(FailedPrecondition):
     def __init__(self, argv: Sequence[str], status: int, stderr: str) -> None:
         self.stderr = stderr
         self.status = status
-        last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "no word")
         super().__init__(
             "GIT_FAILED",
-            f"git {argv[0] if argv else ''} failed with {status}: {last}",
+            f"git {argv[0] if argv else ''} failed with {status}: {_gist(stderr)}",
             details={"stderr": stderr[-1_000:], "status": status},
         )
+
+
+def _gist(stderr: str) -> str:
+    """The line that says what was wrong; after it git often goes on with advice."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    wrong = (line for line in lines if line.startswith(("fatal:", "error:")))
+    return next(wrong, lines[-1] if lines else "no word")
 
 
 class Git:

@@ -5,41 +5,86 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from pydantic import JsonValue
 
+from coord.cli import terminal
 from coord.cli.exits import Exit
 from coord.client import Hub, connect
-from protocol.errors import InvalidArgument, NotFound
+from protocol.errors import InvalidArgument, NotFound, Unavailable
 from protocol.ops.sessions import SessionView
 from protocol.session import ENDED, State
 
 _WHOLE_ID: Final = re.compile(r"ses_[a-z2-7]{16}\Z")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|)\Z")
+_AGAIN_SECONDS: Final = 1.0
+_SLOW_SECONDS: Final = 3.0
 _UNITS: Final = {"ms": 1, "": 1_000, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-def ask(work: Callable[[Hub], Awaitable[Exit]]) -> Exit:
-    """Do some work with the hub. Ctrl-C aborts the call in flight and sees it end."""
+def ask(work: Callable[[Hub], Awaitable[Exit]], *, lasting: bool = False) -> Exit:
+    """Do some work with the hub. Ctrl-C aborts the call in flight and sees it end.
 
-    async def linked() -> Exit:
-        async with connect(name="coordctl") as hub:
-            return await work(hub)
+    When ``lasting``, the work is begun again each time that a link was lost: what watches goes on
+    when the hub was started anew.
+    """
+    return asyncio.run(_lasting(work) if lasting else _once(work))
 
-    return asyncio.run(linked())
+
+async def _once(work: Callable[[Hub], Awaitable[Exit]]) -> Exit:
+    async with connect(name="coordctl") as hub:
+        return await work(hub)
+
+
+async def _lasting(work: Callable[[Hub], Awaitable[Exit]]) -> Exit:
+    was_there = False
+
+    async def noted(hub: Hub) -> Exit:
+        nonlocal was_there
+        was_there = True
+        return await work(hub)
+
+    told = False
+    while True:
+        try:
+            return await _once(noted)
+        except Unavailable as lost:
+            if not was_there:
+                raise
+            if not told:
+                sys.stderr.write(f"{terminal.cell(lost.message)}; trying again until Ctrl-C\n")
+            told = True
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+@asynccontextmanager
+async def slow_told(what: str) -> AsyncGenerator[None]:
+    """Say something to who sits there, when an answer takes long enough to make one wonder."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    telling = asyncio.get_running_loop().call_later(
+        _SLOW_SECONDS, sys.stderr.write, terminal.cell(what) + "\n"
+    )
+    try:
+        yield
+    finally:
+        telling.cancel()
 
 
 async def resolve(hub: Hub, ref: str) -> str:
-    """The id that a word refers to: an id, the start of one, a branch or a task.
+    """The id that a word refers to: an id, a branch or a task; else the start of an id.
 
     Raises NotFound, or InvalidArgument (AMBIGUOUS) with the candidates.
     """
     if _WHOLE_ID.match(ref):
         return ref
     found = (await hub.status(ref=ref)).sessions
-    exact = [session for session in found if session.session_id == ref]
+    exact = [one for one in found if ref in (one.session_id, one.task, one.branch)]
     match exact or found:
         case [one]:
             return one.session_id
@@ -71,6 +116,20 @@ def duration(text: str) -> int:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no duration: say 90s, 5m or 2h")
     return round(float(match[1]) * _UNITS[match[2]])
+
+
+def reason_of(error: OSError | UnicodeDecodeError) -> str:
+    """Why a file cannot be read, without its name."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    return error.strerror or str(error)
+
+
+def count(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def pair(text: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from coord.cli.asking import ask, duration
 from coord.cli.exits import Exit
-from coord.cli.out import Format, Out
+from coord.cli.out import Format, Out, out_of
 from coord.client import Hub
 from protocol.codec import Object, decode
 from protocol.errors import BadFrame, InvalidArgument
@@ -18,12 +18,14 @@ from protocol.ops import CATALOGUE, Kind
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("op", metavar="OP", help="such as coord.status; rpc.discover lists all")
+    parser.add_argument(
+        "op", metavar="OP", help="such as coord.status; the operation rpc.discover lists all"
+    )
     parser.add_argument("params", metavar="JSON", nargs="?", default="{}", help="- reads stdin")
     parser.add_argument("--timeout", metavar="TIME", type=duration, help="the hub gives up then")
     parser.add_argument(
-        "-o", "--output", type=Format, choices=[Format.JSON, Format.JSONL], default=Format.JSON,
-        metavar="FORMAT", help="json (default) or jsonl",
+        "-o", "--output", choices=[Format.JSON.value, Format.JSONL.value],
+        default=Format.JSON.value, metavar="FORMAT", help="json (default) or jsonl",
     )  # fmt: skip
     parser.epilog = """example: coordctl call coord.status '{"live": true}'"""
     parser.set_defaults(run=run)
@@ -38,7 +40,7 @@ def run(args: argparse.Namespace) -> Exit:
         if op in CATALOGUE and CATALOGUE[op].kind is Kind.STREAM:
             return await _stream(hub, op, params)
         within = None if timeout is None else timeout / 1_000
-        Out(args.output).value(await hub.call(op, params, within=within))
+        out_of(args).value(await hub.call(op, params, within=within))
         return Exit.OK
 
     return ask(work)

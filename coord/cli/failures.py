@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import sys
 from collections.abc import Mapping
@@ -55,7 +56,7 @@ def guarded(run: Run, args: argparse.Namespace, as_json: bool) -> Exit:
     try:
         return run(args)
     except KeyboardInterrupt:
-        sys.stderr.write("aborted\n")
+        sys.stderr.write("interrupted\n")
         return Exit.ABORTED
     except BaseExceptionGroup as raised:
         inner = first_of_ours(raised)
@@ -64,6 +65,10 @@ def guarded(run: Run, args: argparse.Namespace, as_json: bool) -> Exit:
         return _show_any(inner, as_json)
     except CoordError as error:
         return _show_any(error, as_json)
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise  # a closed pipe, or what is no file of the user's
+        return show(_of_file(error), as_json)
 
 
 def first_of_ours(error: BaseException) -> CoordError | None:
@@ -113,6 +118,14 @@ def text_of(what: str, why: str, advice: str) -> str:
     parts = (("error", what), ("why", why), ("try", advice))
     said = ((f"{word}:", terminal.lines(text)) for word, text in parts if text)
     return "".join(f"{word:<6} {text}\n" for word, text in said)
+
+
+def _of_file(error: OSError) -> FailedPrecondition:
+    return FailedPrecondition(
+        "FILE_TROUBLE",
+        f"{error.filename or 'what was to be written'}: {error.strerror}",
+        advice="check the path, who owns it, and whether the disk is full",
+    )
 
 
 def _show_any(error: CoordError, as_json: bool) -> Exit:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from coord import context
 from coord.cli import terminal
+from coord.cli.asking import reason_of
 from coord.cli.exits import Exit
 from coord.client import connect
 from protocol import tokens
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> Exit:
     if tokens.kind_of(token) is not tokens.Kind.USER:
         raise InvalidArgument(
             "BAD_TOKEN",
-            "this is not a whole token; it begins with cku_",
+            "this is not a whole token: one begins with cku_",
             advice="coordctl token create NAME, where you are logged in already",
         )
     principal, role = asyncio.run(_welcomed(url, token))
@@ -55,4 +56,4 @@ def _token(file: str | None) -> str:
     try:
         return Path(str(file)).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument("BAD_TOKEN", f"{file} cannot be read: {error}") from error
+        raise InvalidArgument("BAD_TOKEN", f"{file} cannot be read: {reason_of(error)}") from error

@@ -43,7 +43,10 @@ def run(args: argparse.Namespace) -> Exit:
             message_id=args.message_id,
             wait_ms=args.timeout,
         )
-        out_of(args).rows([said], DELIVERED, whole=said)
+        out = out_of(args)
+        out.rows([said], DELIVERED, whole=said)
+        if said.state == "failed" and not said.reason and not out.for_programs:
+            sys.stderr.write("not delivered: it does not read its standard input (any more)\n")
         return Exit.FAILED if said.state == "failed" else Exit.OK
 
     return ask(work)

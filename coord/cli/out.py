@@ -86,8 +86,8 @@ def plain(model: BaseModel) -> JsonValue:
 
 def add_format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-o", "--output", type=Format, default=Format.TABLE, metavar="FORMAT",
-        choices=list(Format), help="table (default), wide, json or jsonl",
+        "-o", "--output", default=Format.TABLE.value, metavar="FORMAT",
+        choices=[format.value for format in Format], help="table (default), wide, json or jsonl",
     )  # fmt: skip
 
 

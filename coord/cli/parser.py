@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import NoReturn, cast
+from typing import Final, NoReturn, cast
 
 from coord.cli.exits import Exit
 from coord.cli.registry import COMMANDS, Command
@@ -15,6 +15,8 @@ from coord.cli.registry import COMMANDS, Command
 EXITS = """\
 exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 conflict, 6 hub unreachable,
             7 awaited work failed, 8 timeout, 9 aborted, 10 partial"""
+
+_OURS: Final = ("-h", "--help", "--version")
 
 Run = Callable[[argparse.Namespace], Exit]
 
@@ -43,6 +45,8 @@ class Chosen:
 def read(words: Sequence[str]) -> Chosen:
     """What to do. Raises UsageError; SystemExit after --help and --version."""
     name = next((word for word in words if not word.startswith("-")), None)
+    if name is not None and words[0].startswith("-") and words[0] not in _OURS:
+        raise UsageError(f"options go behind the command: {words[0]}", "coordctl")
     command = COMMANDS.get(name) if name is not None else None
     if name is not None and command is None:
         raise UsageError(_unknown(name), "coordctl")

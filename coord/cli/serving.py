@@ -8,12 +8,14 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from coord import context
 from coord.cli.daemon import first_of
 from coord.client import connect
 from hub.app import RunningHub, serve
 from hub.settings import HubSettings
-from protocol.errors import CallError, Conflict, Internal, Unauthenticated
+from protocol.errors import CallError, Conflict, Internal, InvalidArgument, Unauthenticated
 
 
 def add_serving(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +32,7 @@ def add_serving(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(args: argparse.Namespace, database_url: str, state: Path) -> HubSettings:
-    """Raises InvalidArgument (INSECURE_BIND)."""
+    """Raises InvalidArgument (INSECURE_BIND, BAD_SETTINGS)."""
     said = {
         name: getattr(args, name)
         for name in (
@@ -39,7 +41,11 @@ def settings_of(args: argparse.Namespace, database_url: str, state: Path) -> Hub
         )
         if getattr(args, name) is not None
     }  # fmt: skip
-    return HubSettings(database_url=database_url, state=state, **said)
+    try:
+        return HubSettings(database_url=database_url, state=state, **said)
+    except ValidationError as error:
+        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
+        raise InvalidArgument("BAD_SETTINGS", faults, advice="coordctl up --help") from None
 
 
 @asynccontextmanager

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
-from coord.cli.asking import ask, outcome
+from coord.cli.asking import ask, outcome, slow_told
 from coord.cli.exits import Exit
 from coord.cli.out import Out, add_format, out_of
-from coord.cli.transcript import follow
+from coord.cli.transcript import Place, follow
 from coord.cli.views import SPAWNED
 from coord.cli.work import add_work, prompt_of, repo_of, work_of
 from coord.client import Hub
@@ -34,7 +35,10 @@ def run(args: argparse.Namespace) -> Exit:
     async def work(hub: Hub) -> Exit:
         said = await work_of(hub, args)
         given = {"task": task, "repo": repo, "prompt": prompt, "branch": branch}
-        spawned = await hub.ask(SPAWN, {**given, **said})
+        async with slow_told(
+            f"{task} is not running yet; why: coordctl explain {shlex.quote(task)}"
+        ):
+            spawned = await hub.ask(SPAWN, {**given, **said})
         out = out_of(args)
         out.rows([spawned], SPAWNED, whole=spawned)
         if args.follow:
@@ -45,6 +49,6 @@ def run(args: argparse.Namespace) -> Exit:
 
 
 async def _awaited(hub: Hub, id: str, out: Out) -> Exit:
-    await follow(hub, id, out)
+    await follow(hub, id, out, Place())
     waited = await hub.wait(id)
     return outcome([session.state for session in waited.sessions])

@@ -82,7 +82,11 @@ def _drain(args: argparse.Namespace) -> Exit:
 
     async def work(hub: Hub) -> Exit:
         said = await hub.ask(ops.SPOKE_DRAIN, given)
-        out_of(args).rows([said.spoke], SPOKES, whole=said)
+        out = out_of(args)
+        out.rows([said.spoke], SPOKES, whole=said)
+        if said.remaining and not out.for_programs:
+            name = terminal.cell(said.spoke.name)
+            out.text(f"still holds work: coordctl ps --spoke {name}; end it: --abort\n")
         return Exit.PARTIAL if said.remaining else Exit.OK
 
     return ask(work)

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> Exit:
 
         return await repeat(show, out, args)
 
-    return ask(work)
+    return ask(work, lasting=args.watch)
 
 
 def _show(out: Out, found: Sequence[SessionView]) -> None:

@@ -12,6 +12,7 @@ from coord.cli.groups import group
 from coord.cli.out import add_format, out_of
 from coord.cli.views import TOKENS, clock
 from coord.client import Hub
+from protocol.errors import InvalidArgument
 from protocol.ops import catalogue as ops
 
 
@@ -19,7 +20,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     commands = group(parser)
     create = commands.add("create", "make a credential; it is shown this once", _create)
     create.add_argument("name", metavar="NAME", help="whose it is")
-    create.add_argument("--role", choices=["viewer", "operator", "admin"], default="operator")
+    create.add_argument(
+        "--role", choices=["viewer", "operator", "admin"], default="operator",
+        help="what it may: operator (default) runs work, viewer only reads, admin all",
+    )  # fmt: skip
     create.add_argument("--ttl", metavar="TIME", type=duration, help="good for 12h, 30d; 90d")
     create.add_argument("--out", metavar="FILE", type=Path, help="write it here (0600) instead")
     add_format(create)
@@ -32,6 +36,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def _create(args: argparse.Namespace) -> Exit:
     file: Path | None = args.out
+    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+        # Before it is made: a token that nobody can read is of no use and good for months.
+        raise InvalidArgument("BAD_FILE", f"{file} cannot be written: no such folder, or it is one")
 
     async def work(hub: Hub) -> Exit:
         made = await hub.ask(

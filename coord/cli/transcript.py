@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from coord.cli import terminal
@@ -19,22 +20,34 @@ _DIM: Final = "\x1b[2m"
 _RESET: Final = "\x1b[0m"
 
 
+@dataclass(slots=True)
+class Place:
+    """How far a story was read, so that it can be gone on with over another link."""
+
+    after: int = 0
+    tail: int | None = None
+    shown: bool = False
+
+    def passed(self, event: Event) -> None:
+        self.after, self.tail, self.shown = event.seq, None, True
+
+
 async def follow(
     hub: Hub,
     id: str,
     out: Out,
+    place: Place,
     *,
-    after: int = 0,
-    tail: int | None = None,
     live: bool = True,
     kinds: Sequence[str] | None = SPOKEN,
 ) -> None:
-    """Print the story after a sequence number; when ``live``, until the session has ended."""
-    async for event in hub.events(id, after=after, tail=tail, follow=live, kinds=kinds):
+    """Print the story from a place on, which moves along; when ``live``, until it has ended."""
+    async for event in hub.events(id, after=place.after, tail=place.tail, follow=live, kinds=kinds):
         if out.for_programs:
             out.value(plain(event))
         else:
             out.text(text_of(event, wide=out.format is Format.WIDE, colour=out.paper.colour))
+        place.passed(event)
 
 
 def text_of(event: Event, *, wide: bool, colour: bool) -> str:
@@ -62,5 +75,9 @@ def _note(event: Event) -> str:
     body = dict(event.body)
     said = body.pop("text", None)
     words = [event.kind, *(str(body[key]) for key in ("sessionId", "level") if key in body)]
-    rest = said if isinstance(said, str) else " ".join(f"{k}={v}" for k, v in body.items())
+    rest = (
+        said
+        if isinstance(said, str)
+        else " ".join(f"{k}={v}" for k, v in body.items() if v not in (None, "", []))
+    )
     return f"[{terminal.cell(' '.join(words))}] {terminal.lines(rest)}".rstrip()

@@ -34,10 +34,10 @@ SPAWNED: Sequence[Column[Spawned]] = (
     Column("SPOKE", lambda s: s.spoke or "-"),
     Column("BRANCH", lambda s: s.branch),
     Column("WORKTREE", lambda s: s.worktree or "-"),
+    Column("WHY", lambda s: s.reason or ""),
     Column("ATTEMPT", lambda s: str(s.attempt), wide=True),
     Column("NEW", lambda s: "yes" if s.created else "no", wide=True),
     Column("BASE", lambda s: s.base_commit or "-", wide=True),
-    Column("REASON", lambda s: s.reason or "", wide=True),
 )
 
 SWARMED: Sequence[Column[SwarmResult]] = (
@@ -101,7 +101,7 @@ DELIVERED: Sequence[Column[Delivered]] = (
 SPOKES: Sequence[Column[SpokeView]] = (
     Column("SPOKE", lambda s: s.name),
     Column("STATE", lambda s: s.state),
-    Column("WORK", lambda s: "draining" if s.draining else "cordoned" if s.cordoned else "takes"),
+    Column("WORK", lambda s: _work(s)),
     Column("LIVE", lambda s: f"{s.live}/{s.slots}"),
     Column("HEARD", lambda s: f"{age(s.last_seen_at, now())} ago" if s.last_seen_at else "never"),
     Column("LABELS", lambda s: labels(s.labels)),
@@ -124,6 +124,12 @@ TOKENS: Sequence[Column[TokenView]] = (
     Column("BEGINS", lambda t: t.prefix, wide=True),
     Column("CREATED", lambda t: clock(t.created_at), wide=True),
 )
+
+
+def _work(of: SpokeView) -> str:
+    if of.state == "revoked":
+        return "-"
+    return "draining" if of.draining else "cordoned" if of.cordoned else "takes"
 
 
 def token_state(token: TokenView, at: datetime) -> str:

@@ -16,7 +16,9 @@ from protocol.session import ENDED
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sessions", metavar="REF", nargs="+", help="id, branch or task")
-    parser.add_argument("--until", choices=["running", "ended"], default="ended")
+    parser.add_argument(
+        "--until", choices=["running", "ended"], default="ended", help="default: ended"
+    )
     parser.add_argument("--any", action="store_true", help="one of them is enough")
     parser.add_argument("--timeout", metavar="TIME", type=duration, help="exit 8 after 30m, 2h")
     add_format(parser)

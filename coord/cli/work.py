@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
-from coord.cli.asking import duration, pair, resolve
+from coord.cli.asking import duration, pair, reason_of, resolve
 from coord.client import Hub
 from coord.context import session_repo
 from protocol.errors import InvalidArgument
 
+PROMPT_MAX: Final = 256 * 1024  #: characters
+
 
 def add_work(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("where and from what")
-    where.add_argument("--repo", metavar="URL|DIR", help="default: the repository around here")
+    where.add_argument("--repo", metavar="URL|DIR", help="default: the one around here")
     where.add_argument("--base", metavar="REF", help="branch, tag or commit to start from")
     where.add_argument("--spoke", metavar="NAME", help="this spoke and no other")
     where.add_argument(
@@ -78,14 +82,24 @@ def prompt_of(args: argparse.Namespace) -> str:
     file: str | None = args.prompt_file
     if text is not None and file is not None:
         raise InvalidArgument("BAD_PROMPT", "--prompt and --prompt-file exclude each other")
-    if "-" in (text, file):
-        return sys.stdin.read()
-    if file is None:
-        return text or ""
+    named = "standard input" if "-" in (text, file) else file
+    if named is None:
+        return _fitting(text or "")
     try:
-        return Path(file).read_text()
+        return _fitting(sys.stdin.read() if "-" in (text, file) else Path(named).read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgument("BAD_PROMPT", f"{file} cannot be read: {error}") from error
+        why = f"{named} cannot be read: {reason_of(error)}"
+        raise InvalidArgument("BAD_PROMPT", why, advice="a prompt is UTF-8 text") from error
+
+
+def _fitting(prompt: str) -> str:
+    if len(prompt) <= PROMPT_MAX:
+        return prompt
+    raise InvalidArgument(
+        "BAD_PROMPT",
+        f"the prompt has {len(prompt)} characters; {PROMPT_MAX} are the most there can be",
+        advice="commit the long part to the repository, and name that file in the prompt",
+    )
 
 
 def _pairs(said: list[tuple[str, str]] | None) -> dict[str, str] | None:
@@ -99,6 +113,8 @@ def _program(words: list[str]) -> dict[str, object]:
 
 
 def _top(folder: Path) -> str:
+    if shutil.which("git") is None:
+        raise InvalidArgument("NO_GIT", "there is no git on the PATH", advice="coordctl doctor")
     done = subprocess.run(
         ["git", "-C", str(folder), "rev-parse", "--show-toplevel"],  # noqa: S607 - found on PATH
         capture_output=True,

@@ -27,6 +27,7 @@ class Situation:
     spokes_online: int
     spokes_fitting: int  #: online, not cordoned, with the labels; whether or not they have room
     worktree: str | None
+    said: str | None  #: of how it ended, in a sentence; where there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def _queued(now: Situation) -> Story:
         fact = "no spoke is online"
         can = ["coordctl spoke list", "coordctl spoke invite"]
     elif not now.spokes_fitting:
-        fact = f"no spoke that is online {wants}"
+        fact = f"no spoke that is online and takes work {wants}"
         can = ["coordctl spoke list -o wide"]
     else:
         fact = f"waits for room on {now.spokes_fitting} spoke(s)"
@@ -77,7 +78,7 @@ def _wants(now: Situation) -> str:
     if now.wanted_spoke:
         return f"is {now.wanted_spoke}"
     labels = ", ".join(f"{key}={value}" for key, value in now.requires.items())
-    return f"carries {labels}" if labels else "takes new work"
+    return f"carries {labels}" if labels else "is left"
 
 
 def _starting(now: Situation) -> Story:
@@ -109,7 +110,7 @@ def _unknown(now: Situation) -> Story:
         f"{now.spoke} is out of reach{_last_seen(now)}; its agent may well be working",
         "running again when the spoke is back; lost if it stays away",
         now.since + now.lost_after,
-        [f"coordctl spoke list {now.spoke}", f"coordctl abort {now.session_id}"],
+        ["coordctl spoke list", f"coordctl abort {now.session_id}"],
     )
 
 
@@ -125,14 +126,14 @@ def _aborting(now: Situation) -> Story:
         f"its spoke {now.spoke} is out of reach{_last_seen(now)}; the order waits in its outbox",
         "it is the first thing that the spoke is told when it is back",
         None,
-        [f"coordctl spoke list {now.spoke}", f"coordctl spoke revoke {now.spoke}"],
+        ["coordctl spoke list", f"coordctl spoke revoke {now.spoke}"],
     )
 
 
 def _ended(now: Situation) -> Story:
     code = "" if now.exit_code is None else f" with exit code {now.exit_code}"
-    why = f": {now.reason}" if now.reason else ""
-    can = [f"coordctl logs {now.session_id}"]
+    why = "".join(f": {part}" for part in (now.reason, now.said) if part)
+    can = [f"coordctl logs {'--events ' if now.said else ''}{now.session_id}"]
     if now.state is State.BLOCKED:
         can.append(f"coordctl message {now.session_id} TEXT")
     if now.worktree:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from protocol.ops.wire import Inspected
 from protocol.session import State
+
+_NAMED: Final = 3  #: uncommitted files
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +46,16 @@ def _unsaved(seen: Inspected) -> str | None:
     if seen.saved_ref is not None:
         return None
     if seen.dirty:
-        return f"{len(seen.dirty_paths)} or more uncommitted files, {seen.dirty_paths[0]} first"
+        return f"uncommitted: {_some(seen.dirty_paths)}"
     if seen.ahead and not seen.merged and not seen.pushed:
-        return f"{seen.ahead} commits that are neither merged nor pushed"
+        commits = "1 commit that is" if seen.ahead == 1 else f"{seen.ahead} commits that are"
+        return f"{commits} neither merged nor pushed"
     return None
+
+
+def _some(paths: Sequence[str]) -> str:
+    more = len(paths) - _NAMED
+    return ", ".join(paths[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _kept_by(seen: Inspected) -> str:

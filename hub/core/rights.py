@@ -35,5 +35,5 @@ def check(principal: Principal, op: str, roles: frozenset[Role]) -> None:
         raise PermissionDenied(
             "FORBIDDEN",
             f"a {principal.role} may not use {op}",
-            advice="rpc.discover lists what you may use; an admin can make another token",
+            advice="`coordctl call rpc.discover` lists what you may; an admin makes tokens",
         )

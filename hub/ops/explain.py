@@ -56,7 +56,13 @@ def _situation(desk: Desk, row: ViewRow, spokes: list[SpokeRow]) -> explaining.S
         spokes_online=len(online),
         spokes_fitting=sum(room.takes(waiting) for room in rooms),
         worktree=row.worktree,
+        said=_sentence(row),
     )
+
+
+def _sentence(row: ViewRow) -> str | None:
+    said = views.object_of(row.result).get("message")
+    return said if isinstance(said, str) and said != row.reason else None
 
 
 OPERATION = Operation(EXPLAIN, explain)

@@ -93,6 +93,9 @@ def _find(name: str, path: str, assignment: Assignment) -> str:
             return place
     if found:
         raise SpawnFailed(SPAWN_FAILED, f"{found[0]} is not executable")
+    if "/" in name and name[0] != "/":
+        hint = "commit it, or name it by its absolute path"
+        raise SpawnFailed(NOT_FOUND, f"there is no program {name!r} in the worktree: {hint}")
     raise SpawnFailed(NOT_FOUND, f"there is no program {name!r} on this spoke")
 
 

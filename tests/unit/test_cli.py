@@ -9,18 +9,20 @@ import resource
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from coord.cli import terminal
-from coord.cli.asking import duration, outcome, pair
+from coord.cli.asking import count, duration, outcome, pair
 from coord.cli.daemon import OneLine
 from coord.cli.exits import Exit
-from coord.cli.failures import exit_of, first_of_ours, text_of
+from coord.cli.failures import exit_of, first_of_ours, guarded, text_of
 from coord.cli.parser import UsageError, build, read
 from coord.cli.registry import COMMANDS
+from coord.cli.serving import settings_of
 from coord.cli.tables import Column, Paper, age, facts, table
 from coord.cli.trees import tree
 from protocol.errors import (
@@ -125,6 +127,37 @@ def test_durations(text: str, ms: int) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         duration(text)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "many", "1.5"])
+def test_what_is_no_count(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        count(text)
+
+
+@pytest.mark.parametrize("words", [["ps", "--state", "x"], ["ps", "-o", "x"], ["call", "a", "-ox"]])
+def test_a_wrong_choice_is_told_the_right_ones(words: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"choose from '(queued|table|json)', '"):
+        read(words)
+
+
+def test_options_before_the_command_are_told_their_place() -> None:
+    with pytest.raises(UsageError, match="options go behind the command: -o"):
+        read(["-o", "json", "ps"])
+
+
+def test_a_port_that_cannot_be_is_refused_in_words() -> None:
+    args = read(["up", "--port", "99999"]).args
+    with pytest.raises(InvalidArgument, match="port: Input should be less than or equal to 65535"):
+        settings_of(args, "", Path("state"))
+
+
+def test_a_file_that_cannot_be_used_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def run(_: argparse.Namespace) -> Exit:
+        raise PermissionError(13, "Permission denied", "/some/file")
+
+    assert guarded(run, argparse.Namespace(), as_json=False) == Exit.CONFLICT
+    assert capsys.readouterr().err.startswith("error: /some/file: Permission denied\nwhy: ")
 
 
 def test_pairs() -> None:

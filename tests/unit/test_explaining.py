@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from coord.cli.parser import read
 from hub.core.explaining import Situation, explain
 from protocol.session import State
 
@@ -15,7 +16,7 @@ NOW = Situation(
     session_id="ses_1", state=State.QUEUED, since=AT, reason=None, aborting=False, spoke="anvil",
     spoke_online=True, spoke_seen_at=AT, wanted_spoke=None, requires={}, queue_deadline=None,
     run_deadline=None, exit_code=None, lost_after=timedelta(hours=1), spokes_online=2,
-    spokes_fitting=1, worktree="/w",
+    spokes_fitting=1, worktree="/w", said=None,
 )  # fmt: skip
 
 
@@ -32,9 +33,12 @@ def test_every_state_is_explained(state: State) -> None:
     ("change", "fact"),
     [
         ({"spokes_online": 0}, "no spoke is online"),
-        ({"spokes_fitting": 0, "wanted_spoke": "x"}, "no spoke that is online is x"),
-        ({"spokes_fitting": 0, "requires": {"gpu": "h"}}, "no spoke that is online carries gpu=h"),
-        ({"spokes_fitting": 0}, "no spoke that is online takes new work"),
+        ({"spokes_fitting": 0, "wanted_spoke": "x"}, "no spoke that is online and takes work is x"),
+        (
+            {"spokes_fitting": 0, "requires": {"gpu": "h"}},
+            "no spoke that is online and takes work carries gpu=h",
+        ),
+        ({"spokes_fitting": 0}, "no spoke that is online and takes work is left"),
         ({}, "waits for room on 1 spoke(s)"),
     ],
 )
@@ -51,6 +55,18 @@ def test_an_unknown_session_says_since_when_and_until_when() -> None:
 def test_an_abort_that_cannot_be_delivered_says_so() -> None:
     story = explain(replace(NOW, state=State.ABORTING, spoke_online=False))
     assert "waits in its outbox" in story.fact
+
+
+def test_a_failed_session_says_why_in_a_sentence() -> None:
+    story = explain(replace(NOW, state=State.FAILED, reason="AGENT_NOT_FOUND", said="no ./a.sh"))
+    assert story.fact == "it failed: AGENT_NOT_FOUND: no ./a.sh"
+    assert "coordctl logs --events ses_1" in story.you_can
+
+
+@pytest.mark.parametrize("state", State)
+def test_what_you_can_is_a_command_that_there_is(state: State) -> None:
+    for line in explain(replace(NOW, state=state, spoke_online=False)).you_can:
+        read(line.split()[1:])
 
 
 def test_a_blocked_session_can_be_told() -> None:
