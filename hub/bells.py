@@ -12,7 +12,8 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
 POLL_SECONDS = 1.0
-QUEUE = "queue"  #: a session waits for a spoke, or a spoke has room again
+QUEUE = "queue"  #: a spoke may have room, or somebody is in the queue again
+SPAWNED = "spawned"  #: somebody new is in the queue
 
 
 def outbox(spoke_id: str) -> str:

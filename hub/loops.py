@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from hub.bells import POLL_SECONDS, QUEUE, outbox
+from hub.bells import POLL_SECONDS, QUEUE, SPAWNED, outbox
 from hub.core import leases, placement
 from hub.desk import Desk
 from hub.ops import views
@@ -44,14 +44,18 @@ async def _forever(name: str, turn: Callable[[], Awaitable[None]]) -> None:
 
 @dataclass(slots=True)
 class Placement:
+    """While no spoke has room, those who are spawned wake nobody: only room does."""
+
     desk: Desk
+    full: bool = False
 
     async def turn(self) -> None:
-        with self.desk.bells.listening(QUEUE) as bell:
+        bells = self.desk.bells
+        with bells.listening(QUEUE) as room, bells.listening(QUEUE, SPAWNED) as anything:
             while True:
                 while await self._place():
                     pass
-                await bell.wait(POLL_SECONDS)
+                await (room if self.full else anything).wait(POLL_SECONDS)
 
     async def _place(self) -> bool:
         """Whether anybody was placed."""
@@ -60,7 +64,8 @@ class Placement:
             placement.Room(row.spoke_id, row.name, views.labels(row.labels), row.slots, row.live)
             for row in await desk.store.outbox.room()
         ]
-        if not rooms:
+        self.full = not rooms
+        if self.full:
             return False
         waiting = await desk.store.outbox.waiting([r.spoke_id for r in rooms], PLACED_AT_ONCE)
         attempts = {row.session_id: row.attempt + 1 for row in waiting}

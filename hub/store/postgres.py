@@ -49,6 +49,8 @@ async def connected(dsn: str, size: int = POOL_SIZE) -> AsyncGenerator[Postgres]
                 # Every statement is prepared and none depends on its parameters' selectivity;
                 # planning the spawn anew takes as long as running it.
                 "plan_cache_mode": "force_generic_plan",
+                # A plan made while a table was empty would read all of it for ever after.
+                "enable_seqscan": "off",
             },
             command_timeout=60,
         )

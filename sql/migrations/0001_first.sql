@@ -496,7 +496,8 @@ BEGIN
         UPDATE messages SET state = 'delivered'
          WHERE message_id = b ->> 'messageId' AND session_id = s;
     WHEN 'undelivered' THEN
-        UPDATE messages SET state = 'failed', reason = b ->> 'reason'
+        UPDATE messages SET state = 'failed',
+               reason = coalesce(b ->> 'reason', 'its agent does not read its standard input')
          WHERE message_id = b ->> 'messageId' AND session_id = s AND state = 'queued';
     WHEN 'exited' THEN
         UPDATE mappings SET released_at = now(), release_reason = outcome
