@@ -12,6 +12,9 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from pydantic import JsonValue
+from pydantic_core import to_json
+
 from hub.bells import Bell, Bells
 from hub.store import Sessions
 from hub.store.rows import EventRow, StoryRow
@@ -19,6 +22,7 @@ from protocol.ops.wire import Record
 
 PAGE = 500  # events in one item of a stream,
 PAGE_CHARS = 150_000  # and characters of text: six bytes each at the worst, and a frame is 1 MiB
+EVENT_CHARS = 32  # what an event weighs without its text
 RECENT = 64  # batches kept for a session that somebody reads
 
 
@@ -65,7 +69,7 @@ class Feed:
         """The next events after ``seq``; none when the reader has all there is."""
         for batch in self._recent.get(session_id, ()):
             if batch[0].seq == seq + 1:
-                return batch
+                return _page(batch)
         return _page(await self._sessions.events(story, session_id, seq, PAGE))
 
 
@@ -73,8 +77,16 @@ def _page(rows: list[EventRow]) -> list[EventRow]:
     """As many, at least one, as one frame surely takes."""
     chars = 0
     for n, row in enumerate(rows):
-        body = row.body if isinstance(row.body, dict) else {}
-        chars += sum(len(part) for part in body.values() if isinstance(part, str))
+        chars += EVENT_CHARS + _chars(row.body)
         if n and chars > PAGE_CHARS:
             return rows[:n]
     return rows
+
+
+def _chars(body: JsonValue) -> int:
+    """What a body weighs: text by its length, what is nested by that of its JSON."""
+    parts = body.items() if isinstance(body, dict) else ()
+    return sum(
+        len(name) + (len(part) if isinstance(part, str) else len(to_json(part)))
+        for name, part in parts
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+import re
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -20,14 +22,18 @@ from protocol.errors import (
     PermissionDenied,
     ResourceExhausted,
     Unauthenticated,
+    Unavailable,
 )
 from protocol.ops.catalogue import Role
 from protocol.tokens import Kind
 
 NONCE_SECONDS: Final = 30.0
-NONCES: Final = 4_096  #: not yet used; the oldest goes first
-FAILURES: Final = 10  #: wrong credentials from one address,
+FAILURES: Final = 10  #: refusals of one address,
 FAILURES_SECONDS: Final = 60.0  #: within this time, before it is told to slow down
+ADDRESSES: Final = 4_096  #: of which refusals are counted; the oldest goes first
+_TAG_BYTES: Final = 16
+_NONCE: Final = re.compile(r"([0-9a-f]{12}[0-9a-f]{16})([0-9a-f]{32})", re.ASCII)
+_WORD: Final = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 _SPOKE: Final = "Coord-Spoke "
 _BEARER: Final = "Bearer "
 
@@ -37,7 +43,7 @@ class Knock:
     """An upgrade request, as far as it says who asks."""
 
     authorization: Sequence[str]  #: all such headers; there must be one
-    origin: str | None
+    origins: Sequence[str]  #: all such headers; there must be none
     query: str
     address: str
 
@@ -52,27 +58,31 @@ class Gate:
         self._exchange = exchange
         self.hub_id = hub_id
         self._clock = clock
-        self._nonces: dict[str, float] = {}
+        self._secret = secrets.token_bytes(32)
+        self._spent: dict[str, float] = {}
         self._failures: dict[str, deque[float]] = {}
 
     def nonce(self) -> str:
-        """Something to sign, good once and for half a minute."""
-        now = self._clock()
-        self._nonces = {n: at for n, at in self._nonces.items() if now - at < NONCE_SECONDS}
-        while len(self._nonces) >= NONCES:
-            del self._nonces[next(iter(self._nonces))]
-        nonce = secrets.token_hex(16)
-        self._nonces[nonce] = now
-        return nonce
+        """Something to sign, good once and for half a minute.
+
+        Nothing is remembered of it until it was used: a stranger who asks for many takes nobody
+        else's away.
+        """
+        said = f"{int(self._clock() * 1_000):012x}{secrets.token_hex(8)}"
+        return said + self._tag(said)
 
     async def admit(self, knock: Knock) -> Principal:
         """Who it is. Raises InvalidArgument (TOKEN_IN_URL), PermissionDenied, Unauthenticated,
         ResourceExhausted (RATE_LIMITED)."""
         try:
             return await self._admit(knock)
+        except Unavailable:
+            raise
         except CallError as error:
-            await self._access.audit("unknown", "connect", None, error.reason, knock.address)
-            if isinstance(error, Unauthenticated) and self._too_many(knock.address):
+            too_many = self._too_many(knock.address)
+            if not too_many:  # the book is not for strangers to fill
+                await self._access.audit("unknown", "connect", None, error.reason, knock.address)
+            if isinstance(error, Unauthenticated) and too_many:
                 raise ResourceExhausted(
                     "RATE_LIMITED",
                     "too many wrong credentials from this address",
@@ -87,7 +97,7 @@ class Gate:
                 "nothing belongs behind the path of this URL, least of all a token",
                 advice="send it as Authorization: Bearer; treat what was in the URL as leaked",
             )
-        if knock.origin is not None:
+        if knock.origins:
             raise PermissionDenied("ORIGIN", "browsers are not spoken to here")
         if len(knock.authorization) != 1:
             raise _unauthenticated()
@@ -134,9 +144,9 @@ class Gate:
     async def _spoke(self, text: str) -> Principal:
         fields = _fields(text)
         nonce, id = fields.get("nonce", ""), fields.get("spoke", "")
-        fresh = self._nonces.pop(nonce, None)
-        row = await self._exchange.key(id) if fresh is not None else None
-        if row is None or fresh is None or self._clock() - fresh > NONCE_SECONDS:
+        good = self._is_fresh(nonce) and _WORD.fullmatch(id)
+        row = await self._exchange.key(id) if good else None
+        if row is None or not self._is_fresh(nonce):  # it may have been used meanwhile
             raise _unauthenticated()
         said = f"coord-auth-v1|{self.hub_id}|{id}|{nonce}".encode()
         try:
@@ -144,15 +154,33 @@ class Gate:
             key.verify(bytes.fromhex(fields.get("signature", "")), said)
         except (InvalidSignature, ValueError):
             raise _unauthenticated() from None
+        self._spend(nonce)
         if row.revoked_at is not None:
             raise PermissionDenied("SPOKE_REVOKED", f"the spoke {row.name} was revoked")
         return Principal(Role.SPOKE, id, row.name)
+
+    def _is_fresh(self, nonce: str) -> bool:
+        """Whether it is one of ours, of the last half minute, and not used."""
+        match = _NONCE.fullmatch(nonce)
+        if match is None or nonce in self._spent:
+            return False
+        said, tag = match.groups()
+        age = self._clock() - int(said[:12], 16) / 1_000
+        return hmac.compare_digest(tag.encode(), self._tag(said).encode()) and age < NONCE_SECONDS
+
+    def _spend(self, nonce: str) -> None:
+        now = self._clock()
+        self._spent = {n: at for n, at in self._spent.items() if now - at <= NONCE_SECONDS}
+        self._spent[nonce] = now
+
+    def _tag(self, said: str) -> str:
+        return hmac.digest(self._secret, said.encode(), "sha256")[:_TAG_BYTES].hex()
 
     def _too_many(self, address: str) -> bool:
         now = self._clock()
         failed = self._failures.setdefault(address, deque(maxlen=FAILURES + 1))
         failed.append(now)
-        if len(self._failures) > NONCES:
+        if len(self._failures) > ADDRESSES:
             del self._failures[next(iter(self._failures))]
         return len(failed) > FAILURES and now - failed[0] < FAILURES_SECONDS
 

@@ -22,7 +22,7 @@ from protocol.errors import (
     InvalidArgument,
     PermissionDenied,
 )
-from protocol.handshake import Hello, Limits, SpokeHello, Verdict, Welcome, agree
+from protocol.handshake import INITIALIZE, Hello, Limits, SpokeHello, Verdict, Welcome, agree
 from protocol.limits import CLOSE_SUPERSEDED, MAX_FRAME_BYTES, MAX_IN_FLIGHT
 from protocol.ops.catalogue import Role
 from protocol.session import Fact
@@ -39,13 +39,17 @@ def initialize(desk: Desk, version: str) -> Handler:
         peer = desk.links.peer(context.link)
         hello = _read(context)
         agreed = agree(hello.protocol_version)
-        if peer.greeted.is_set():
+        if peer.greeted.is_set() or peer.greeting:
             raise FailedPrecondition("GREETED", "this link is initialized already")
-        if (hello.spoke is not None) != (peer.principal.role is Role.SPOKE):
-            raise PermissionDenied("WRONG_KIND", f"a {peer.principal.role} cannot come as that")
-        epoch, verdicts = None, list[Verdict]()
-        if hello.spoke is not None:
-            epoch, verdicts = await _welcome_spoke(desk, peer, hello, hello.spoke)
+        peer.greeting = True
+        try:
+            epoch, verdicts = await _admit(desk, peer, hello)
+        except PermissionDenied as denied:
+            who = peer.principal.owner
+            await desk.store.access.audit(who, INITIALIZE, None, denied.reason, peer.address)
+            raise
+        finally:
+            peer.greeting = False
         peer.greeted.set()
         return Welcome(
             protocol_version=agreed,
@@ -73,6 +77,16 @@ def _read(context: Context) -> Hello:
         raise InvalidArgument(
             "BAD_VALUE", f"{field}: {first['msg']}", details={"field": field}
         ) from None
+
+
+async def _admit(desk: Desk, peer: Peer, hello: Hello) -> tuple[int | None, list[Verdict]]:
+    """A spoke's connection has an epoch, and is told what to do with each thing that it holds."""
+    is_spoke = peer.principal.role is Role.SPOKE
+    if (hello.role == "spoke") != is_spoke or (hello.spoke is not None) != is_spoke:
+        raise PermissionDenied("WRONG_KIND", f"a {peer.principal.role} cannot come as that")
+    if hello.spoke is None:
+        return None, []
+    return await _welcome_spoke(desk, peer, hello, hello.spoke)
 
 
 async def _welcome_spoke(

@@ -6,12 +6,11 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -47,6 +46,7 @@ from protocol.switchboard import LinkId
 logger = logging.getLogger(__name__)
 
 OPEN_SECONDS = 5.0  # from the TCP accept to the end of the upgrade
+ENDING_SECONDS = 0.4  # for the answers to a revoked link, and then for its side of the close
 _STATUS: Final[Mapping[str, HTTPStatus]] = {
     "UNAUTHENTICATED": HTTPStatus.UNAUTHORIZED,
     "PERMISSION_DENIED": HTTPStatus.FORBIDDEN,
@@ -64,6 +64,8 @@ class Peer:
     address: str
     websocket: ServerConnection
     greeted: asyncio.Event = field(default_factory=asyncio.Event)
+    greeting: bool = False  #: `initialize` is being answered
+    ending: CallError | None = None  #: nothing more is taken from it, and why
     spoke: Connected | None = None
     calls: dict[CallId, str] = field(default_factory=dict[CallId, str])  # what it waits for
 
@@ -74,6 +76,7 @@ class Links:
         self._peers: dict[LinkId, Peer] = {}
         # Admitted, and not yet upgraded; who gives up in between is forgotten with the connection.
         self._admitted: WeakKeyDictionary[ServerConnection, Peer] = WeakKeyDictionary()
+        self._endings: set[asyncio.Task[None]] = set()
         self._node: Node | None = None
         self._left: Callable[[Peer], None] = lambda _: None
 
@@ -109,17 +112,51 @@ class Links:
                 aborted.append(AbortedCall(call_id=call, op=op, session_id=id))
         return aborted
 
-    async def close(self, principal_id: str, code: int, reason: str) -> None:
-        """Close every link of a credential, a spoke or a session."""
-        for peer in list(self._peers.values()):
+    def close(
+        self,
+        principal_id: str,
+        code: int,
+        why: CallError,
+        *,
+        sparing: CallId | None = None,
+        lost: bool = False,
+    ) -> None:
+        """Close every link of a credential, a spoke or a session, within a second.
+
+        From now on nothing is taken from them. What they wait for is aborted and answered with
+        ``why``, except the call ``sparing``, which says what it has to say; with ``lost`` it is as
+        if the link was lost.
+        """
+        for connection, peer in list(self._admitted.items()):
             if peer.principal.id == principal_id:
-                await peer.websocket.close(code, reason)
+                connection.transport.abort()
+        for peer in list(self._peers.values()):
+            if peer.principal.id == principal_id and peer.ending is None:
+                peer.ending = why
+                calls = [] if lost else list(peer.calls)
+                for call in calls:
+                    if call != sparing:
+                        self.node.abort(call, why)
+                ending = asyncio.create_task(self._end(peer, code, why.reason, calls))
+                self._endings.add(ending)
+                ending.add_done_callback(self._endings.discard)
 
     def cut(self, principal_id: str) -> None:
         """End every link of a principal as if it was lost: it may come back."""
         for peer in list(self._peers.values()):
             if peer.principal.id == principal_id:
                 peer.websocket.transport.abort()
+
+    async def _end(self, peer: Peer, code: int, reason: str, calls: Sequence[CallId]) -> None:
+        """A far side that does not close, or takes no answers, is cut."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ENDING_SECONDS):
+                await self.node.wait_answered(peer.link, calls)
+        try:
+            async with asyncio.timeout(ENDING_SECONDS):
+                await peer.websocket.close(code, reason)
+        except TimeoutError:
+            peer.websocket.transport.abort()
 
     @asynccontextmanager
     async def open(
@@ -150,15 +187,15 @@ class Links:
             self.node.say(link, Goaway("the hub is stopping", 1_000))
 
     async def _knock(self, connection: ServerConnection, request: Request) -> Response | None:
-        url = urlsplit(request.path)
-        if url.path == NONCE_PATH and not url.query:
+        path, asks, query = request.path.partition("?")
+        if path == NONCE_PATH and not asks:
             return _json(HTTPStatus.OK, {"nonce": self._gate.nonce(), "hubId": self._gate.hub_id})
-        if url.path != RPC_PATH:
+        if path != RPC_PATH:
             return _json(HTTPStatus.NOT_FOUND, {"reason": "NOT_FOUND", "message": "not here"})
         knock = Knock(
             authorization=request.headers.get_all("Authorization"),
-            origin=request.headers.get("Origin"),
-            query=url.query,
+            origins=request.headers.get_all("Origin"),
+            query=query,
             address=_address(connection),
         )
         try:

@@ -35,6 +35,16 @@ class HubSettings(BaseModel):
     )
 
     @model_validator(mode="after")
+    def _whole_tls_or_none(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise InvalidArgument(
+                "BAD_TLS",
+                "a certificate without its key is no TLS, nor a key without its certificate",
+                advice="give both --tls-cert and --tls-key, or none",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _no_plain_text_off_this_machine(self) -> Self:
         open_to_all = not (is_loopback(self.host) and is_loopback(self.http_host))
         if open_to_all and not self.behind_proxy and (not self.tls_cert or not self.tls_key):

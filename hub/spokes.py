@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from hub.bells import QUEUE, Bells, outbox
 from hub.store import Store
@@ -25,7 +26,20 @@ logger = logging.getLogger(__name__)
 ORDERS_AT_ONCE = 64
 ORDERS_SECONDS = 30.0
 ORDERS_BYTES = MAX_FRAME_BYTES // 4  # of text, which may be written with more
+M = TypeVar("M", bound=BaseModel)
 _SPEC: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
+
+
+def read_answer(shape: type[M], said: JsonValue) -> M:
+    """What a spoke answered, in its shape. Raises Unavailable (BAD_ANSWER)."""
+    try:
+        return shape.model_validate(said)
+    except ValidationError:
+        raise Unavailable(
+            "BAD_ANSWER",
+            f"the spoke answered with something that is no {shape.__name__}",
+            advice="compare `coordctl version` there and here",
+        ) from None
 
 
 @dataclass(slots=True)
@@ -117,7 +131,7 @@ class Spokes:
                     raise
                 told = await self._skip(rows[0], error)
                 continue
-            taken = OrdersTaken.model_validate(said)
+            taken = read_answer(OrdersTaken, said)
             await self._store.outbox.acked(spoke.spoke_id, taken.accepted)
             for row in rows:
                 self._minted.pop((row.session_id, row.attempt), None)

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, JsonValue, StrictInt
+from pydantic import AfterValidator, Field, JsonValue, StrictInt
 
+from protocol.codec import encode
 from protocol.errors import FailedPrecondition
 from protocol.limits import PROTOCOL_VERSION
-from protocol.ops.shapes import Count, Labels, Shape, Word
+from protocol.ops.shapes import Attempt, Count, Labels, Shape, Word
 from protocol.ops.wire import InventoryItem
 
 INITIALIZE: Final = "initialize"
+DETAIL_BYTES: Final = 4_096
+DETAIL_DEPTH: Final = 8
 OLDEST: Final = 1  #: the oldest version still spoken
+
+
+def _brief(detail: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """It is shown to whoever lists the spokes, with that of all others: none may fill a frame."""
+    if len(encode(detail)) > DETAIL_BYTES or _depth(detail) > DETAIL_DEPTH:
+        raise ValueError(f"at most {DETAIL_BYTES:,} bytes and {DETAIL_DEPTH} levels")
+    return detail
+
+
+def _depth(value: JsonValue) -> int:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inside), default=0)
+
+
+Detail = Annotated[dict[str, JsonValue], AfterValidator(_brief)]
 
 
 class SpokeHello(Shape):
@@ -25,7 +43,7 @@ class SpokeHello(Shape):
     labels: Labels = {}
     last_seq: Count  #: the last order on its disk
     inventory: Annotated[list[InventoryItem], Field(max_length=4_096)] = []
-    detail: dict[str, JsonValue] = {}
+    detail: Detail = {}
 
 
 class Hello(Shape):
@@ -48,30 +66,30 @@ class Verdict(Shape):
     * quarantine: newer than the database knows; leave it alone, report it (a restored database).
     """
 
-    session_id: str
-    attempt: int
+    session_id: Word
+    attempt: Attempt
     verdict: Literal["continue", "stop", "superseded", "finalize", "quarantine"]
-    stored: int = 0
+    stored: Count = 0
 
 
 class Limits(Shape):
-    max_message_bytes: int
-    max_in_flight: int
+    max_message_bytes: Count
+    max_in_flight: Count
 
 
 class Welcome(Shape):
     """The answer to `initialize`."""
 
-    protocol_version: int
+    protocol_version: Count
     hub_id: str
     hub_version: str
     connection_id: str
     principal: str
     role: str
     limits: Limits
-    heartbeat_ms: int
-    lease_ms: int
-    epoch: int | None = None  #: of a spoke's connection: every write carries it
+    heartbeat_ms: Count
+    lease_ms: Count
+    epoch: Count | None = None  #: of a spoke's connection: every write carries it
     verdicts: list[Verdict] = []
 
 

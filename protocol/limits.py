@@ -18,6 +18,11 @@ MAX_ID_CHARS: Final = 128
 MAX_IN_FLIGHT: Final = 256  #: calls that one link may have asked for and not yet got answered
 MAX_INTEGER: Final = (1 << 53) - 1  #: beyond it, JSON readers in other languages round
 
+MAX_MILLISECONDS: Final = (
+    10 * 365 * 86_400_000
+)  #: ten years; no clock holds all that an integer can
+MAX_ATTEMPT: Final = (1 << 31) - 1  #: of one session
+
 INITIALIZE_SECONDS: Final = 10.0  #: the first frame must arrive within
 PING_SECONDS: Final = 20.0
 PING_TIMEOUT_SECONDS: Final = 20.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 from pydantic import JsonValue
@@ -82,14 +83,25 @@ def ended(row: ViewRow) -> Ended:
         survivors=survivors,
         exit_code=row.exit_code,
         saved_ref=_text(result.get("savedRef")),
-        pending=None if over else _pending(row),
+        pending=_unseen(row, survivors) if over else _pending(row),
     )
 
 
 def _ended_at(row: ViewRow, at: JsonValue) -> datetime | None:
+    """``at`` is what a spoke said; where that is no time, what we saw."""
     if isinstance(at, int | float):
-        return datetime.fromtimestamp(at / 1_000, row.created_at.tzinfo)
+        with suppress(ValueError, OverflowError, OSError):
+            return datetime.fromtimestamp(at / 1_000, row.created_at.tzinfo)
     return row.finished_at
+
+
+def _unseen(row: ViewRow, survivors: int) -> str | None:
+    """Why the end of a session is not confirmed; None: it is."""
+    if survivors:
+        return f"{survivors} processes would not die; look at {row.spoke}"
+    if row.state is State.LOST or row.abort_confirmed is False:
+        return f"given up, and nobody saw it dead: {row.reason or 'its spoke is gone'}"
+    return None
 
 
 def _pending(row: ViewRow) -> str:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from pydantic import JsonValue
+from pydantic_core import to_json
 
 from hub.bells import QUEUE
 from hub.desk import Asked, Desk
 from hub.ops.registry import Operation
 from hub.store.rows import AppendRow
-from protocol.errors import InvalidArgument
-from protocol.limits import CLOSE_UNAUTHENTICATED, MAX_INTEGER
+from protocol.codec import Object
+from protocol.errors import Cancelled, InvalidArgument
+from protocol.limits import CLOSE_UNAUTHENTICATED
 from protocol.ops.catalogue import SESSION_APPEND
 from protocol.ops.wire import RECORD_KINDS, Appended, AppendParams, Record
 
+MAX_DEPTH: Final = 16  #: of a record's body; what carries it to a reader adds a few levels
+MAX_BYTES: Final = 512 * 1_024  #: of a record's body: with what carries it, it fits in a frame
+ANY_CHARS: Final = MAX_BYTES // 6 - 64  #: of text surely fit in there; none has more in JSON
+MAX_AT: Final = 253_402_300_799_999  #: the last millisecond of the year 9999
 _NUL: Final = "\N{SYMBOL FOR NULL}"
+_OF_MESSAGES: Final = frozenset({"delivered", "undelivered"})
 
 
 async def append(desk: Desk, asked: Asked[AppendParams]) -> Appended:
     params = asked.params
     records = [_record(n, record) for n, record in enumerate(params.records)]
+    await _check_messages(desk, params.session_id, records)
     spoke_id = asked.principal.id
     desk.spokes.hear(spoke_id)
     row = await desk.store.exchange.append(
@@ -42,33 +51,59 @@ async def _tell(desk: Desk, params: AppendParams, records: list[Record], row: Ap
     if row.moved:
         desk.bells.ring(QUEUE)
     if records[-1].kind == "exited":
-        await desk.links.close(params.session_id, CLOSE_UNAUTHENTICATED, "the session has ended")
+        over = Cancelled("SESSION_ENDED", "the session that asked for this has ended")
+        desk.links.close(params.session_id, CLOSE_UNAUTHENTICATED, over, lost=True)
+
+
+async def _check_messages(desk: Desk, session_id: str, records: list[Record]) -> None:
+    """A spoke says of the messages to this session what became of them, and of no others."""
+    for n, record in enumerate(records):
+        if record.kind in _OF_MESSAGES:
+            row = await desk.store.sessions.message(str(record.body.get("messageId")))
+            if row is not None and row.session_id != session_id:
+                raise _bad(n, "that message was said to another session")
 
 
 def _record(n: int, record: list[JsonValue]) -> Record:
     if len(record) == 3:
         at, kind, body = record
-        if type(at) is int and 0 <= at <= MAX_INTEGER and type(kind) is str:
+        if type(at) is int and 0 <= at <= MAX_AT and type(kind) is str:
             if type(body) is str and kind in ("stdout", "stderr"):
-                return Record(at, kind, {"text": body.replace("\0", _NUL)})
-            if kind in RECORD_KINDS and isinstance(clean := _clean(body), dict):
-                return Record(at, kind, clean)
-    raise InvalidArgument(
-        "BAD_VALUE", "a record is [at, kind, body]", details={"field": f"records.{n}"}
-    )
+                line: Object = {"text": body.replace("\0", _NUL)}
+                return Record(at, kind, line if len(body) < ANY_CHARS else _small(n, line))
+            if kind in RECORD_KINDS and isinstance(clean := _clean(n, body, 1), dict):
+                return Record(at, kind, _small(n, clean))
+    raise _bad(n, "a record is [at, kind, body]")
 
 
-def _clean(value: JsonValue) -> JsonValue:
-    """NUL is shown as its picture: Postgres text cannot hold it."""
+def _small(n: int, body: Object) -> Object:
+    if len(to_json(body)) > MAX_BYTES:
+        raise _bad(n, f"its body has at most {MAX_BYTES:,} bytes")
+    return body
+
+
+def _clean(n: int, value: JsonValue, depth: int) -> JsonValue:
+    """As Postgres can hold it: NUL is shown as its picture, a number without end as null."""
+    if depth > MAX_DEPTH and isinstance(value, dict | list):
+        raise _bad(n, f"its body has at most {MAX_DEPTH} levels")
     match value:
         case str(text):
             return text.replace("\0", _NUL)
         case list(items):
-            return [_clean(item) for item in items]
+            return [_clean(n, item, depth + 1) for item in items]
         case dict(fields):
-            return {name.replace("\0", _NUL): _clean(field) for name, field in fields.items()}
+            return {
+                name.replace("\0", _NUL): _clean(n, field, depth + 1)
+                for name, field in fields.items()
+            }
+        case float(number) if not math.isfinite(number):
+            return None
         case _:
             return value
+
+
+def _bad(n: int, why: str) -> InvalidArgument:
+    return InvalidArgument("BAD_VALUE", f"records.{n}: {why}", details={"field": f"records.{n}"})
 
 
 OPERATION = Operation(SESSION_APPEND, append)

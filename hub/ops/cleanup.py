@@ -5,6 +5,7 @@ from __future__ import annotations
 from hub.core import keeping
 from hub.desk import Asked, Desk
 from hub.ops.registry import Operation
+from hub.spokes import read_answer
 from hub.store.rows import ViewRow
 from hub.store.sessions import Filters
 from protocol.codec import Object
@@ -51,6 +52,9 @@ async def _one(desk: Desk, asked: Asked[CleanupParams], row: ViewRow) -> Cleaned
             return _cleaned(row, removed=False, reason=why)
         case keeping.Remove(why) if params.dry_run:
             return _cleaned(row, removed=False, reason=f"would be removed: {why}")
+        case keeping.Remove(why) if seen is not None and not seen.exists:
+            await _forget(desk, row, why)
+            return _cleaned(row, removed=True, reason=why)
         case keeping.Remove():
             return await _remove(desk, asked, row, choice)
 
@@ -68,19 +72,24 @@ async def _remove(
     try:
         link = desk.spokes.link_of(row.spoke_id)
         said = await asked.context.ask(link, WORKTREE_REMOVE.name, params, within=SPOKE_SECONDS)
+        removed = read_answer(Removed, said)
     except CallError as error:
         return _cleaned(row, removed=False, reason=error.message)
-    removed = Removed.model_validate(said)
     if removed.removed:
-        await desk.store.sessions.release_worktree(row.session_id)
-        await desk.store.sessions.note(row.session_id, "cleaned", {"reason": choice.why})
-        desk.bells.ring(row.session_id)
+        await _forget(desk, row, choice.why)
     return _cleaned(
         row,
         removed=removed.removed,
         reason=removed.reason or choice.why,
         saved_ref=removed.saved_ref,
     )
+
+
+async def _forget(desk: Desk, row: ViewRow, why: str) -> None:
+    """The worktree is gone: nothing points at it any more."""
+    await desk.store.sessions.release_worktree(row.session_id)
+    await desk.store.sessions.note(row.session_id, "cleaned", {"reason": why})
+    desk.bells.ring(row.session_id)
 
 
 async def _inspect(desk: Desk, asked: Asked[CleanupParams], row: ViewRow) -> Inspected:
@@ -92,7 +101,7 @@ async def _inspect(desk: Desk, asked: Asked[CleanupParams], row: ViewRow) -> Ins
     }
     link = desk.spokes.link_of(row.spoke_id)
     said = await asked.context.ask(link, WORKTREE_INSPECT.name, params, within=SPOKE_SECONDS)
-    return Inspected.model_validate(said)
+    return read_answer(Inspected, said)
 
 
 def _cleaned(row: ViewRow, *, removed: bool, reason: str, saved_ref: str | None = None) -> Cleaned:

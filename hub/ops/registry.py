@@ -33,6 +33,8 @@ class Operation(Generic[P, R]):
             peer = desk.links.peer(context.link)
             if not peer.greeted.is_set():
                 raise FailedPrecondition("NOT_INITIALIZED", "the first call is `initialize`")
+            if peer.ending is not None:
+                raise peer.ending
             peer.calls[context.call.id] = self.op.name
             try:
                 rights.check(peer.principal, self.op.name, self.op.roles)
@@ -52,7 +54,7 @@ class Operation(Generic[P, R]):
         await desk.store.access.audit(who.owner, self.op.name, None, denied.reason, address)
 
 
-def read(shape: type[P], params: Mapping[str, JsonValue]) -> P:
+def read(shape: type[P], params: Mapping[str, object]) -> P:
     """The parameters in their shape. Raises InvalidArgument (BAD_VALUE) that names the fields."""
     try:
         return shape.model_validate(params)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from pydantic_core import to_json
 
-from hub.bells import QUEUE
+from hub.bells import SPAWNED
 from hub.desk import Asked, Desk, check_reach
 from hub.ops import views
 from hub.ops.aborting import abort_one
@@ -62,13 +62,15 @@ async def _store(desk: Desk, asked: Asked[object], new: NewSession) -> Stored:
     """Make a session durable and wake placement."""
     if new.parent_id is not None:
         await check_reach(desk, asked.principal, new.parent_id, own=True)
+    if new.wanted_spoke is not None:
+        await desk.store.exchange.spoke(new.wanted_spoke)  # NotFound at once, not a wait for ever
     if asked.principal.role is Role.SESSION:
-        new = await _within_grant(desk, asked, new)
+        new = await _within_grant(desk, new)
         stored = await desk.store.spawner.spawn_within_grant(new)
     else:
         stored = await desk.store.spawner.spawn(new)
     if stored.created:
-        desk.bells.ring(QUEUE)
+        desk.bells.ring(SPAWNED)
         if new.parent_id is not None:
             desk.bells.ring(new.parent_id)
     return stored
@@ -118,13 +120,13 @@ def _new_session(asked: Asked[object], params: SpawnParams) -> NewSession:
     )
 
 
-async def _within_grant(desk: Desk, asked: Asked[object], new: NewSession) -> NewSession:
-    """A child's rights are its parent's, less one level."""
-    own = await desk.store.spawner.grant_of(asked.principal.session_id or "")
+async def _within_grant(desk: Desk, new: NewSession) -> NewSession:
+    """A child's rights are its parent's, less one level, whoever above the parent asks."""
+    above = await desk.store.spawner.grant_of(new.parent_id or "")
     return replace(
         new,
-        grant_depth=max(0, min(new.grant_depth, own.depth - 1)),
-        grant_children=min(new.grant_children, own.children),
+        grant_depth=max(0, min(new.grant_depth, above.depth - 1)),
+        grant_children=min(new.grant_children, above.children),
     )
 
 

@@ -12,8 +12,14 @@ from hub.ops import views
 from hub.ops.aborting import abort_one
 from hub.ops.registry import Operation
 from protocol import ids, tokens
-from protocol.errors import Conflict, PermissionDenied, Unauthenticated
-from protocol.limits import CLOSE_FORBIDDEN
+from protocol.errors import (
+    Cancelled,
+    Conflict,
+    FailedPrecondition,
+    PermissionDenied,
+    Unauthenticated,
+)
+from protocol.limits import CLOSE_FORBIDDEN, CLOSE_UNAUTHENTICATED
 from protocol.ops import catalogue
 from protocol.ops.spokes import (
     CordonParams,
@@ -43,6 +49,12 @@ async def list_spokes(desk: Desk, asked: Asked[SpokeListParams]) -> SpokeList:
 
 async def cordon(desk: Desk, asked: Asked[CordonParams]) -> SpokeView:
     row = await desk.store.exchange.spoke(asked.params.spoke)
+    if row.revoked_at is not None:
+        raise FailedPrecondition(
+            "SPOKE_REVOKED",
+            f"the spoke {row.name} was revoked",
+            advice="invite its machine anew: coordctl spoke invite",
+        )
     on = asked.params.cordoned
     await desk.store.exchange.set_cordoned(row.spoke_id, cordoned=on, draining=on and row.draining)
     desk.bells.ring(QUEUE)
@@ -93,11 +105,13 @@ async def new_join(desk: Desk, params: InviteParams) -> Invited:
 async def revoke(desk: Desk, asked: Asked[RevokeParams]) -> Revoked:
     row = await desk.store.exchange.spoke(asked.params.spoke)
     await desk.store.exchange.revoke(row.spoke_id)
-    await desk.links.close(row.spoke_id, CLOSE_FORBIDDEN, "SPOKE_REVOKED")
+    revoked = Cancelled("SPOKE_REVOKED", f"the spoke {row.name} was revoked")
+    desk.links.close(row.spoke_id, CLOSE_FORBIDDEN, revoked)
     why = f"its spoke was revoked: {asked.params.reason}".rstrip(": ")
     lost: list[str] = []
     for one in await desk.store.exchange.live_on(row.spoke_id):
         await desk.store.exchange.give_up(one.session_id, one.attempt, why)
+        desk.links.close(one.session_id, CLOSE_UNAUTHENTICATED, revoked)
         desk.bells.ring(one.session_id)
         lost.append(one.session_id)
     await _book(desk, asked, row.spoke_id, "revoked")

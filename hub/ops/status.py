@@ -76,11 +76,14 @@ def _cursor_text(row: PageRow) -> str:
 def _cursor(text: str) -> tuple[datetime, str]:
     try:
         at, _, id = base64.urlsafe_b64decode(text).decode().partition(" ")
-        return datetime.fromisoformat(at), id
+        when = datetime.fromisoformat(at)
+        if when.tzinfo is not None and id.isascii() and id.isprintable():
+            return when, id
     except ValueError:
-        raise InvalidArgument(
-            "BAD_CURSOR", "after is not a `next` that was given here", details={"field": "after"}
-        ) from None
+        pass
+    raise InvalidArgument(
+        "BAD_CURSOR", "after is not a `next` that was given here", details={"field": "after"}
+    )
 
 
 OPERATION = Operation(STATUS, status)

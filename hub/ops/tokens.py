@@ -6,6 +6,7 @@ from hub.desk import Asked, Desk
 from hub.ops.registry import Operation
 from hub.store.rows import TokenViewRow
 from protocol import tokens
+from protocol.errors import Cancelled
 from protocol.limits import CLOSE_UNAUTHENTICATED
 from protocol.ops import catalogue
 from protocol.ops.shapes import Nothing
@@ -46,7 +47,8 @@ async def revoke(desk: Desk, asked: Asked[TokenRevokeParams]) -> TokenView:
     await desk.store.access.audit(
         asked.principal.owner, "token.revoke", row.token_id, "revoked", asked.address
     )
-    await desk.links.close(row.token_id, CLOSE_UNAUTHENTICATED, "TOKEN_REVOKED")
+    why = Cancelled("TOKEN_REVOKED", "the token that asked for this was revoked")
+    desk.links.close(row.token_id, CLOSE_UNAUTHENTICATED, why, sparing=asked.context.call.id)
     return _view(row)
 
 

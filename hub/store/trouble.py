@@ -27,7 +27,6 @@ _AWAY = (
     asyncpg.ReadOnlySQLTransactionError,  # a standby that is not promoted yet
 )
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.QueryCanceledError)
-_TEXT = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 
 
 @contextmanager
@@ -40,12 +39,19 @@ def translated() -> Generator[None]:
         raise Unavailable(
             "DATABASE_BUSY", "the database asked to try again", retry_after_ms=50
         ) from error
+    except asyncpg.DataError as error:
+        raise _bad_value(error) from error
     except _AWAY as error:
+        if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+            raise _bad_value(error) from error  # the driver could not write a parameter
         raise Unavailable(
             "DATABASE_UNREACHABLE",
             f"Postgres does not answer ({type(error).__name__})",
             advice="nothing was lost; try again when `coordctl doctor` shows the database",
             retry_after_ms=1_000,
         ) from error
-    except _TEXT as error:
-        raise InvalidArgument("BAD_VALUE", "text that the database cannot hold") from error
+
+
+def _bad_value(error: Exception) -> InvalidArgument:
+    logger.info("a value that the database cannot hold: %s", type(error).__name__)
+    return InvalidArgument("BAD_VALUE", "a value that the database cannot hold")

@@ -44,7 +44,7 @@ class Visitors:
         if len(authorization) > 1 or tokens.kind_of(text) is not Kind.USER:
             raise _unauthenticated()
         # What a link is asked, a page is asked: counted, slowed down and written into the audit.
-        principal = await self._gate.admit(Knock(authorization, None, "", address))
+        principal = await self._gate.admit(Knock(authorization, (), "", address))
         return Visitor(_welcome(principal), by_cookie=False, credential=text)
 
     async def check(self, visitor: Visitor) -> None:

@@ -36,6 +36,8 @@ class Link:
         self._wake = asyncio.Event()
         self._below = asyncio.Event()
         self._below.set()
+        self._written = asyncio.Event()
+        self._written.set()
         self._queued = 0
         self._accused = 0
         self._junk = JUNK_BURST
@@ -50,6 +52,7 @@ class Link:
             return error
         self._waiting.append(text)
         self._queued += len(text)
+        self._written.clear()
         if self._queued > STREAM_HIGH_WATER_BYTES:
             self._below.clear()
         self._wake.set()
@@ -58,9 +61,13 @@ class Link:
     async def wait_below_high_water(self) -> None:
         await self._below.wait()
 
+    async def wait_written(self) -> None:
+        await self._written.wait()
+
     def end(self) -> None:
         """Nothing is written any more: nobody shall wait for it."""
         self._below.set()
+        self._written.set()
 
     async def write(self) -> None:
         """Write what is put, in order, for ever."""
@@ -75,6 +82,7 @@ class Link:
                 self._queued -= len(text)
                 if self._queued <= STREAM_HIGH_WATER_BYTES:
                     self._below.set()
+            self._written.set()
             self._wake.clear()
 
     def earn(self) -> None:

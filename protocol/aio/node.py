@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, assert_never, cast
 
@@ -201,6 +201,14 @@ class Node:
     def abort(self, id: CallId, why: CallError) -> None:
         """Abort a call and all below it, whoever placed it."""
         self._carry_out(self._board.abort(id, why))
+
+    async def wait_answered(self, link: LinkId, ids: Sequence[CallId]) -> None:
+        """Return when these calls, which a link asked for, are answered and that is written."""
+        tasks = [self._running[id].task for id in ids if id in self._running]
+        if tasks:
+            await asyncio.wait(tasks)
+        if link in self._links:
+            await self._links[link].wait_written()
 
     async def emit(self, id: CallId, link: LinkId, value: object) -> None:
         """Send one item of a stream that a handler here runs; waits while it is not taken."""

@@ -12,19 +12,21 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 from pydantic.alias_generators import to_camel
 
-from protocol.limits import MAX_INTEGER
+from protocol.limits import MAX_ATTEMPT, MAX_INTEGER, MAX_MILLISECONDS
 
 _NO_NUL = r"^[^\x00]*$"  # Postgres text cannot hold NUL
 
 Flag = StrictBool
 Count = Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)]
-Milliseconds = Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)]
+Milliseconds = Annotated[StrictInt, Field(ge=0, le=MAX_MILLISECONDS)]
+Attempt = Annotated[StrictInt, Field(ge=0, le=MAX_ATTEMPT)]
 Limit = Annotated[StrictInt, Field(ge=1, le=500)]
 Word = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Line = Annotated[str, Field(max_length=2_000, pattern=_NO_NUL)]
+Label = Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Text = Annotated[str, Field(max_length=256 * 1024, pattern=_NO_NUL)]
 Path = Annotated[str, Field(min_length=1, max_length=4_096, pattern=_NO_NUL)]
-Labels = Annotated[dict[Word, Line], Field(max_length=64)]
+Labels = Annotated[dict[Word, Label], Field(max_length=64)]
 Environment = Annotated[
     dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")], Text],
     Field(max_length=256),

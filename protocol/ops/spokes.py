@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StrictInt
 
+from protocol.limits import MAX_MILLISECONDS
 from protocol.ops.shapes import Flag, Labels, Line, Milliseconds, Params, Shape, Word
 
 SpokeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 Slots = Annotated[StrictInt, Field(ge=0, le=10_000)]
-Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{2,1024}$")]
+PublicKey = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class SpokeView(Shape):
@@ -79,7 +80,7 @@ class Revoked(Shape):
 class EnrollParams(Params):
     name: SpokeName | None = None  #: asked for; else the one that the join token fixes, else host
     host: SpokeName  #: what its machine is called
-    public_key: Hex  #: Ed25519, raw
+    public_key: PublicKey  #: Ed25519, raw, hex
     labels: Labels = {}
     slots: Slots = 8
 
@@ -93,7 +94,7 @@ class Enrolled(Shape):
 class TokenCreateParams(Params):
     name: Word
     role: Literal["viewer", "operator", "admin"] = "operator"
-    ttl_ms: Annotated[StrictInt, Field(ge=1_000)] = 90 * 86_400_000
+    ttl_ms: Annotated[StrictInt, Field(ge=1_000, le=MAX_MILLISECONDS)] = 90 * 86_400_000
 
 
 class TokenCreated(Shape):

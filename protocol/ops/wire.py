@@ -9,7 +9,17 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, JsonValue, StrictInt
 
 from protocol.limits import MAX_INTEGER
-from protocol.ops.shapes import Count, Flag, Line, Params, Path, Shape, Word
+from protocol.ops.shapes import (
+    Attempt,
+    Count,
+    Flag,
+    Line,
+    Milliseconds,
+    Params,
+    Path,
+    Shape,
+    Word,
+)
 
 Epoch = Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)]
 
@@ -37,7 +47,7 @@ class StartOrder(Shape):
     stdin: Literal["open", "closed"]
     parent_session_id: str | None
     worktree: str | None  #: of the attempt before, when it was on this spoke
-    resume: bool  #: the branch is ours already
+    resume: Flag  #: the branch is ours already
     messages: list[MessageOrder]  #: said before it started
     credential: str  #: the session token of this attempt; never stored by the hub
 
@@ -52,18 +62,18 @@ class MessageOrder(Shape):
 class StopOrder(Shape):
     outcome: Literal["aborted", "blocked"]
     reason: str
-    grace_ms: int | None = None
-    now: bool = False
+    grace_ms: Milliseconds | None = None
+    now: Flag = False
     abort_id: str | None = None
 
 
 class Order(Shape):
     """One line of a spoke's outbox. ``seq`` grows by one; a seq seen before is not acted on."""
 
-    seq: int
+    seq: Count
     kind: Literal["start", "message", "stop", "forget"]
-    session_id: str
-    attempt: int
+    session_id: Word
+    attempt: Attempt
     body: StartOrder | MessageOrder | StopOrder | None = None
 
 
@@ -73,14 +83,14 @@ class OrdersParams(Params):
 
 
 class Refusal(Shape):
-    seq: int
+    seq: Count
     reason: str
 
 
 class OrdersTaken(Shape):
     """Answered once the orders are on disk."""
 
-    accepted: int  #: the highest sequence number on disk
+    accepted: Count  #: the highest sequence number on disk
     refused: list[Refusal] = []
 
 
@@ -103,7 +113,7 @@ class AppendParams(Params):
 
     epoch: Epoch
     session_id: Word
-    attempt: Count
+    attempt: Attempt
     first: Annotated[StrictInt, Field(ge=1, le=MAX_INTEGER)]
     records: Annotated[list[list[JsonValue]], Field(max_length=1_024)]
 
@@ -112,7 +122,7 @@ class Appended(Shape):
     """``verdict``: ok; `stale_epoch` = reconnect, touch nothing; `superseded` = stop that run."""
 
     verdict: Literal["ok", "stale_epoch", "superseded"]
-    stored: int  #: the highest record the hub has; the next append starts after it
+    stored: Count  #: the highest record the hub has; the next append starts after it
 
 
 class HeartbeatParams(Params):
@@ -129,13 +139,13 @@ class InspectParams(Params):
 
 
 class Inspected(Shape):
-    exists: bool
+    exists: Flag
     head: str | None = None
-    dirty: bool = False
+    dirty: Flag = False
     dirty_paths: list[str] = []
-    ahead: int = 0  #: commits on the branch that no ref of the remote has
-    merged: bool = False
-    pushed: bool = False
+    ahead: Count = 0  #: commits on the branch that no ref of the remote has
+    merged: Flag = False
+    pushed: Flag = False
     saved_ref: str | None = None
 
 
@@ -148,7 +158,7 @@ class RemoveParams(Params):
 
 
 class Removed(Shape):
-    removed: bool
+    removed: Flag
     saved_ref: str | None = None
     reason: Line = ""
 
@@ -156,10 +166,10 @@ class Removed(Shape):
 class InventoryItem(Shape):
     """One attempt that the spoke holds on disk."""
 
-    session_id: str
-    attempt: int
+    session_id: Word
+    attempt: Attempt
     state: Literal["starting", "running", "exited"]
-    last_record: int  #: of its spool
+    last_record: Count  #: of its spool
     started_at: datetime | None = None
 
 
