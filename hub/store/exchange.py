@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic_core import to_json
 
 from hub.store import queries
-from hub.store.postgres import Postgres
+from hub.store.postgres import Postgres, again
 from hub.store.rows import (
     AppendRow,
     AssignedRow,
@@ -91,7 +91,8 @@ class Exchange:
         return Greeted(row.epoch, rebooted, held, known)
 
     async def renew(self, spokes: Sequence[str], lease: float) -> None:
-        await queries.renew_leases.all(self._pool, list(spokes), timedelta(seconds=lease))
+        heard, until = list(spokes), timedelta(seconds=lease)
+        await again(lambda: queries.renew_leases.all(self._pool, heard, until))
 
     async def leases(self) -> list[LeaseRow]:
         return await queries.expired_spokes.all(self._pool)
@@ -197,9 +198,13 @@ class Outbox:
         """Give sessions to spokes: (session, spoke, digest of the session's token) each."""
         by_spoke = sorted(choices, key=lambda choice: choice[1])
         ids, spokes, digests = (list(column) for column in zip(*by_spoke, strict=True))
-        async with self._postgres.transaction() as db:
-            await queries.lock_sessions.all(db, ids)  # and then spoke by spoke, as everybody does
-            return await queries.assign_sessions.all(db, ids, spokes, digests)
+
+        async def give() -> list[AssignedRow]:
+            async with self._postgres.transaction() as db:
+                await queries.lock_sessions.all(db, ids)  # then spoke by spoke, as everybody does
+                return await queries.assign_sessions.all(db, ids, spokes, digests)
+
+        return await again(give)
 
     async def pending(self, spoke_id: str, after: int, limit: int) -> list[OrderRow]:
         return await queries.pending_orders.all(self._pool, spoke_id, after, limit)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import asyncpg
 from pydantic_core import from_json
@@ -12,11 +13,14 @@ from pydantic_core import from_json
 import sql
 from hub.store import queries
 from hub.store.trouble import translated
-from protocol.errors import FailedPrecondition
+from protocol.errors import FailedPrecondition, Unavailable
 from protocol.session import Fact, State
 
 _MIGRATION_LOCK = 0x636F6F7264  # "coord"
 POOL_SIZE = 12
+DEADLOCKS = 8  # lost in a row, before the caller is told
+
+R = TypeVar("R")
 
 
 class Postgres:
@@ -31,6 +35,21 @@ class Postgres:
         with translated():
             async with self.pool.acquire() as connection, connection.transaction():
                 yield connection
+
+
+async def again(work: Callable[[], Awaitable[R]]) -> R:
+    """Run one whole transaction; once more each time Postgres chose it to end a deadlock.
+
+    Locks are taken in one order wherever that can be; a tree is locked from its top down, though,
+    and others lock by id. Raises Unavailable (DATABASE_BUSY) when it lost too often.
+    """
+    for _ in range(DEADLOCKS):
+        try:
+            return await work()
+        except Unavailable as error:
+            if error.reason != "DATABASE_BUSY":
+                raise
+    return await work()
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from hub.store import queries
-from hub.store.postgres import Postgres
+from hub.store.postgres import Postgres, again
 from hub.store.rows import (
     AbortRow,
     EventRow,
@@ -22,12 +22,10 @@ from hub.store.rows import (
     TreeRow,
     ViewRow,
 )
-from protocol.errors import Conflict, FailedPrecondition, NotFound, Unavailable
+from protocol.errors import Conflict, FailedPrecondition, NotFound
 from protocol.session import Fact, State
 
 Body = dict[str, JsonValue]
-# A tree is locked from its top down, and others lock by id: an abort that lost goes again.
-DEADLOCKS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +102,7 @@ class Sessions:
         self, id: str, abort_id: str, asked_by: str, body: Body, *, upgrade: bool
     ) -> tuple[AbortRow, list[MarkedRow]]:
         """Mark a tree. Asking again gives the first abort's id and marks what has joined since."""
-        for _ in range(DEADLOCKS):
-            try:
-                return await self._abort(id, abort_id, asked_by, body, upgrade=upgrade)
-            except Unavailable as error:
-                if error.reason != "DATABASE_BUSY":
-                    raise
-        return await self._abort(id, abort_id, asked_by, body, upgrade=upgrade)
+        return await again(lambda: self._abort(id, abort_id, asked_by, body, upgrade=upgrade))
 
     async def _abort(
         self, id: str, abort_id: str, asked_by: str, body: Body, *, upgrade: bool
