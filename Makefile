@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests at once: most of them wait for processes of their own.
+JOBS ?= 3
 READY := $(VENV)/.ready
 
 .PHONY: help setup demo test check bench mutants lock clean
@@ -42,7 +44,7 @@ test: check
 			chosen="$${chosen:+$$chosen and }not $${need%:*}"; \
 		fi; \
 	done; \
-	set -x; $(BIN)/pytest $${chosen:+-m "$$chosen"}
+	set -x; $(BIN)/pytest -n $(JOBS) --dist worksteal $${chosen:+-m "$$chosen"}
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
