@@ -12,7 +12,6 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from pydantic import JsonValue
 from pydantic_core import to_json
 
 from hub.bells import Bell, Bells
@@ -20,9 +19,9 @@ from hub.store import Sessions
 from hub.store.rows import EventRow, StoryRow
 from protocol.ops.wire import Record
 
-PAGE = 500  # events in one item of a stream,
-PAGE_CHARS = 150_000  # and characters of text: six bytes each at the worst, and a frame is 1 MiB
-EVENT_CHARS = 32  # what an event weighs without its text
+PAGE = 500  # events read at once, for one item of a stream,
+PAGE_BYTES = 512 * 1_024  # and their bytes; one alone may have as many, and a frame is 1 MiB
+EVENT_BYTES = 160  # what an event weighs without its body, at most
 RECENT = 64  # batches kept for a session that somebody reads
 
 
@@ -38,19 +37,20 @@ class Feed:
     def stored(self, session_id: str, first: int, attempt: int, records: Sequence[Record]) -> None:
         """Records were stored as the events ``first``, ``first``+1, ..."""
         if session_id in self._readers:
+            # What a supervisor wrote at once has one time.
+            times = {at: datetime.fromtimestamp(at / 1_000, UTC) for at, _, _ in records}
             self._recent[session_id].append(
                 [
-                    EventRow(
-                        first + n,
-                        datetime.fromtimestamp(record.at / 1_000, UTC),
-                        attempt,
-                        record.kind,
-                        record.body,
-                    )
-                    for n, record in enumerate(records)
+                    EventRow(seq, times[at], attempt, kind, body)
+                    for seq, (at, kind, body) in enumerate(records, first)
                 ]
             )
         self._bells.ring(session_id)
+
+    def is_last(self, session_id: str, seq: int) -> bool:
+        """Whether that is the last event that was stored here, as far as is at hand."""
+        recent = self._recent.get(session_id)
+        return recent is not None and recent[-1][-1].seq == seq
 
     @contextmanager
     def reading(self, session_id: str) -> Generator[Bell]:
@@ -75,18 +75,15 @@ class Feed:
 
 def _page(rows: list[EventRow]) -> list[EventRow]:
     """As many, at least one, as one frame surely takes."""
-    chars = 0
+    if _size(rows) <= PAGE_BYTES:
+        return rows
+    room = PAGE_BYTES
     for n, row in enumerate(rows):
-        chars += EVENT_CHARS + _chars(row.body)
-        if n and chars > PAGE_CHARS:
+        room -= _size([row])
+        if n and room < 0:
             return rows[:n]
     return rows
 
 
-def _chars(body: JsonValue) -> int:
-    """What a body weighs: text by its length, what is nested by that of its JSON."""
-    parts = body.items() if isinstance(body, dict) else ()
-    return sum(
-        len(name) + (len(part) if isinstance(part, str) else len(to_json(part)))
-        for name, part in parts
-    )
+def _size(rows: list[EventRow]) -> int:
+    return len(rows) * EVENT_BYTES + len(to_json([row.body for row in rows]))

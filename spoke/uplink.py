@@ -1,6 +1,6 @@
 """Tails the spools and tells the hub: each record once, in order, one append per attempt at a time.
 
-What piled up while an append was on its way is the next batch. A lost link loses nothing: the
+While an append is on its way, what is to be the next batch is read. A lost link loses nothing: the
 spool keeps what the hub has not stored, and the hub says at the next hello how far it got.
 """
 
@@ -10,23 +10,27 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from pydantic import JsonValue
 
 from protocol.errors import CallError, DataLoss, LinkLost
 from protocol.ops.wire import Appended
 from spoke.chores import Chores
+from spoke.flight import both
 from spoke.journal import Key
 from spoke.records import on_wire, weigh
 from spoke.spool import Kind, Reader, Record
 
 _log = logging.getLogger(__name__)
 
-BATCH_RECORDS: Final = 256
+BATCH_RECORDS: Final = 512
 BATCH_BYTES: Final = 256 * 1024
+READ_RECORDS: Final = 128  #: at once,
+READ_BYTES: Final = 32 * 1024  #: for so long nothing else goes on
 IN_FLIGHT: Final = 16  #: appends; those who wait for one of these are served in turn
 _AGAIN_S: Final = 0.5  #: after the hub could not store, and stayed connected
 
@@ -105,10 +109,9 @@ class Uplink:
         batch = tail.batch()
         if not batch or tail.is_held:
             return 0
+        records = [one.on_wire for one in batch]
         try:
-            answer = await channel.append(
-                tail.key, batch[0].seq, [tail.on_wire(one) for one in batch]
-            )
+            answer = await both(tail.read_ahead(), channel.append(tail.key, batch[0].seq, records))
         except LinkLost:
             self._lose(channel)
         except CallError as error:
@@ -135,6 +138,13 @@ class Uplink:
             self._channel = None
 
 
+class _Unstored(NamedTuple):
+    seq: int
+    kind: Kind
+    on_wire: list[JsonValue]
+    weight: int  #: about its bytes of JSON
+
+
 class Tail:
     """One spool: what was read and is not stored, and how far the hub has got."""
 
@@ -146,7 +156,7 @@ class Tail:
         self.last = 0  #: the last record known to exist
         self._spool = spool
         self._reader: Reader | None = None
-        self._unstored: deque[tuple[Record, int]] = deque()  # each with its weight
+        self._unstored: deque[_Unstored] = deque()
         self._weight = 0
         self._stored = 0
         self._news = asyncio.Event()
@@ -183,25 +193,26 @@ class Tail:
         self._stored = seq
         self._drop_stored()
 
-    def batch(self) -> list[Record]:
-        """The next records to report; read ahead is about one batch."""
-        while len(self._unstored) < BATCH_RECORDS and self._weight < BATCH_BYTES and self._read():
+    def batch(self) -> list[_Unstored]:
+        """The next records to report."""
+        while self._has_less(1) and self._read():
             pass
-        batch: list[Record] = []
+        batch: list[_Unstored] = []
         room = BATCH_BYTES
-        for record, weight in self._unstored:
-            room -= weight
+        for one in self._unstored:
+            room -= one.weight
             if batch and (room < 0 or len(batch) == BATCH_RECORDS):
                 break
-            batch.append(record)
+            batch.append(one)
         return batch
 
-    def on_wire(self, record: Record) -> list[JsonValue]:
-        match on_wire(record):
-            case [at, "starting", dict(body)]:
-                return [at, "starting", {**body, "supervisor": self.ears.supervisor()}]
-            case plain:
-                return plain
+    async def read_ahead(self) -> None:
+        """Have the batch after this one at hand; a little at a time, for others want to go on."""
+        with suppress(DataLoss, OSError):  # they are met again when it is needed
+            while self._has_less(2):
+                if not self._read():
+                    break
+                await asyncio.sleep(0)
 
     async def wait_more(self) -> None:
         """Until there is something to report, or it is over."""
@@ -214,36 +225,41 @@ class Tail:
             self._reader.close()
             self._reader = None
 
+    def _has_less(self, batches: int) -> bool:
+        is_few = len(self._unstored) < batches * BATCH_RECORDS
+        return is_few and self._weight < batches * BATCH_BYTES
+
     def _read(self) -> bool:
         """Whether there was more."""
         if self._reader is None:
             if not self._spool.exists():
                 return False
             self._reader = Reader(self._spool, after=self._stored)
-        records = self._reader.read(BATCH_RECORDS, BATCH_BYTES)
+        records = self._reader.read(READ_RECORDS, READ_BYTES)
         for record in records:
             self._heed(record)
         self._drop_stored()
         return bool(records)
 
     def _drop_stored(self) -> None:
-        while self._unstored and self._unstored[0][0].seq <= self._stored:
-            record, weight = self._unstored.popleft()
-            self._weight -= weight
-            if record.kind is Kind.EXITED:
+        while self._unstored and self._unstored[0].seq <= self._stored:
+            one = self._unstored.popleft()
+            self._weight -= one.weight
+            if one.kind is Kind.EXITED:
                 self.ears.stored()
 
     def _heed(self, record: Record) -> None:
         self.last = max(self.last, record.seq)
-        weight = weigh(record)
-        self._unstored.append((record, weight))
+        wire, weight = on_wire(record), weigh(record)
+        self._unstored.append(_Unstored(record.seq, record.kind, wire, weight))
         self._weight += weight
-        if record.kind in (Kind.DELIVERED, Kind.UNDELIVERED):
-            match on_wire(record):
-                case [_, _, {"messageId": str(id)}]:
-                    self.ears.settled(id)
-                case _:
-                    pass
+        match wire:
+            case [_, "starting", dict(body)]:
+                body["supervisor"] = self.ears.supervisor()
+            case [_, "delivered" | "undelivered", {"messageId": str(id)}]:
+                self.ears.settled(id)
+            case _:
+                pass
 
     def _rewind(self, seq: int) -> None:
         self.close()

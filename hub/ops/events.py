@@ -24,6 +24,8 @@ async def events(desk: Desk, asked: Asked[EventsParams]) -> EventsEnd:
                 chosen = [one for one in batch if wanted is None or one.kind in wanted]
                 if chosen:
                     await asked.context.emit({"events": chosen})  # the shape of EventBatch
+                if desk.feed.is_last(id, seq) and batch[-1].kind != "exited":
+                    await bell.wait()  # what another hub may have stored is looked for then
             story = await desk.store.sessions.story(id)
             if story.last_seq > seq:
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from pydantic_core import to_json
 
@@ -167,16 +167,9 @@ class Exchange:
         records: Sequence[Record],
     ) -> AppendRow:  # fmt: skip
         """Store records once each, in order; see `append_records` in the schema."""
+        written = to_json(records).decode()  # a record is a tuple: one list of lists
         return await queries.append_records.only(
-            self._pool,
-            spoke_id,
-            epoch,
-            session_id,
-            attempt,
-            first,
-            [datetime.fromtimestamp(record.at / 1_000, UTC) for record in records],
-            [record.kind for record in records],
-            [to_json(record.body).decode() for record in records],
+            self._pool, spoke_id, epoch, session_id, attempt, first, written
         )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, StrictInt
+from pydantic import Field, StrictInt
 
 from protocol.ops.shapes import (
     Count,
     Environment,
     Flag,
+    Json,
     Labels,
     Limit,
     Line,
@@ -231,7 +232,7 @@ class Event(Shape):
     at: datetime
     attempt: int
     kind: str
-    body: dict[str, JsonValue]
+    body: dict[str, Json]
 
 
 class EventBatch(Shape):

@@ -9,13 +9,23 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SkipValidation,
+    StrictBool,
+    StrictInt,
+)
 from pydantic.alias_generators import to_camel
 
 from protocol.limits import MAX_ATTEMPT, MAX_INTEGER, MAX_MILLISECONDS
 
 _NO_NUL = r"^[^\x00]*$"  # Postgres text cannot hold NUL
 
+#: What a frame was read from is JSON already; looking again takes longer than all else of it.
+Json = Annotated[JsonValue, SkipValidation]
 Flag = StrictBool
 Count = Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)]
 Milliseconds = Annotated[StrictInt, Field(ge=0, le=MAX_MILLISECONDS)]

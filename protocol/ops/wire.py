@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import Field, JsonValue, StrictInt
 
@@ -13,6 +12,7 @@ from protocol.ops.shapes import (
     Attempt,
     Count,
     Flag,
+    Json,
     Line,
     Milliseconds,
     Params,
@@ -94,9 +94,8 @@ class OrdersTaken(Shape):
     refused: list[Refusal] = []
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record of the spool. ``at`` is the spoke's clock, ms since 1970."""
+class Record(NamedTuple):
+    """One record of the spool, as it is on the wire. ``at`` is the spoke's clock, ms since 1970."""
 
     at: int
     kind: str  #: one of RECORD_KINDS
@@ -115,7 +114,7 @@ class AppendParams(Params):
     session_id: Word
     attempt: Attempt
     first: Annotated[StrictInt, Field(ge=1, le=MAX_INTEGER)]
-    records: Annotated[list[list[JsonValue]], Field(max_length=1_024)]
+    records: Annotated[list[list[Json]], Field(max_length=1_024)]
 
 
 class Appended(Shape):

@@ -428,16 +428,16 @@ END $$;
 
 -- Exactly-once append of at-least-once batches, and what the records say of the session.
 -- verdict: ok | stale_epoch (reconnect, touch nothing) | superseded (stop that run).
-CREATE FUNCTION append_records(sp text, ep bigint, s text, a int, first bigint,
-                               ats timestamptz[], kinds text[], bodies text[])
+-- records: a list of [at in ms since 1970, kind, body].
+CREATE FUNCTION append_records(sp text, ep bigint, s text, a int, first bigint, records jsonb)
 RETURNS TABLE (verdict text, stored bigint, first_seq bigint, skipped int, moved boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
     z sessions;
     m mappings;
-    n int := cardinality(kinds);
+    n int := jsonb_array_length(records);
     skip int;
-    i int;
+    r jsonb;
 BEGIN
     moved := false;
     SELECT * INTO z FROM sessions x WHERE x.session_id = s FOR NO KEY UPDATE;
@@ -461,19 +461,20 @@ BEGIN
     first_seq := z.last_seq + 1;
     skipped := skip;
     INSERT INTO session_events (birth_day, session_id, seq, attempt, record, at, kind, body)
-    SELECT z.birth_day, s, z.last_seq + o - skip, a, first + o - 1, ats[o], kinds[o], bodies[o]::jsonb
-      FROM generate_series(skip + 1, n) o;
+    SELECT z.birth_day, s, z.last_seq + o - skip, a, first + o - 1,
+           to_timestamp((x ->> 0)::float8 / 1000), x ->> 1, x -> 2
+      FROM jsonb_array_elements(records) WITH ORDINALITY AS e (x, o) WHERE o > skip;
     stored := first + n - 1;
     UPDATE sessions x SET last_seq = z.last_seq + n - skip WHERE x.session_id = s;
     UPDATE mappings x SET stored = append_records.stored WHERE x.session_id = s AND x.attempt = a;
-    IF kinds && ARRAY['starting', 'running', 'exited', 'delivered', 'undelivered'] THEN
-        FOR i IN skip + 1 .. n LOOP
-            IF kinds[i] IN ('starting', 'running', 'exited', 'delivered', 'undelivered') THEN
-                PERFORM apply_record(s, a, kinds[i], bodies[i]::jsonb);
-                moved := true;
-            END IF;
-        END LOOP;
-    END IF;
+    FOR r IN SELECT x FROM jsonb_array_elements(records) WITH ORDINALITY AS e (x, o)
+              WHERE o > skip
+                AND x ->> 1 IN ('starting', 'running', 'exited', 'delivered', 'undelivered')
+              ORDER BY o
+    LOOP
+        PERFORM apply_record(s, a, r ->> 1, r -> 2);
+        moved := true;
+    END LOOP;
     RETURN NEXT;
 END $$;
 

@@ -1,7 +1,7 @@
 -- name: append_records
 -- Exactly-once append of a batch from a spool, and what its records say of the session.
 SELECT r.verdict, r.stored, r.first_seq, r.skipped, r.moved
-  FROM append_records($1, $2, $3, $4::int, $5::bigint, $6::timestamptz[], $7::text[], $8::text[]) r;
+  FROM append_records($1, $2, $3, $4::int, $5::bigint, $6::jsonb) r;
 
 -- name: events_after
 -- The story of a session after a sequence number.
