@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from protocol import schema
 from protocol.ops.catalogue import CATALOGUE, LIVE, Op, Role
 from protocol.ops.shapes import Params
 from protocol.session import ENDED, TRANSITIONS, Fact, State, diagram
@@ -104,11 +106,22 @@ PARTS: Final = {
 }
 
 
+def frames() -> str:
+    """The schema of the frames, for whoever implements them without coord."""
+    return json.dumps(schema.frames(), indent=2, ensure_ascii=False) + "\n"
+
+
+#: Files that are made as a whole.
+WHOLE: Final = {"schema/frames.json": frames}
+
+
 def renewed(file: str) -> str:
     """The text of a document with its generated parts made again.
 
     Raises ValueError when one of them has no place: `<!-- made: NAME -->` ... `<!-- end: NAME -->`.
     """
+    if file in WHOLE:
+        return WHOLE[file]()
     text = (DOCS / file).read_text()
     for name, make in PARTS[file].items():
         begin, end = f"<!-- made: {name} -->", f"<!-- end: {name} -->"
@@ -120,11 +133,19 @@ def renewed(file: str) -> str:
     return text
 
 
+MADE: Final = (*PARTS, *WHOLE)
+
+
+def current(file: str) -> str:
+    """A document as it is; nothing where there is none yet."""
+    return (DOCS / file).read_text() if (DOCS / file).exists() else ""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.docs", description=__doc__)
     parser.add_argument("--write", action="store_true", help="make them again")
     write = parser.parse_args(argv).write
-    stale = [file for file in PARTS if renewed(file) != (DOCS / file).read_text()]
+    stale = [file for file in MADE if renewed(file) != current(file)]
     for file in stale:
         if write:
             (DOCS / file).write_text(renewed(file))

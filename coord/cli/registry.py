@@ -35,6 +35,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "login": Command("coord.cli.login", "remember a hub and a token"),
     "dashboard": Command("coord.cli.dashboard", "a link that opens the ops page"),
     "call": Command("coord.cli.call", "ask for any operation, in JSON"),
+    "schema": Command("coord.cli.schema", "print the frames or operations as JSON Schema"),
     "doctor": Command("coord.cli.doctor", "check this machine, the hub and its spokes"),
     "completion": Command("coord.cli.completion", "print completions for a shell"),
     "version": Command("coord.cli.version", "versions of coord, its protocol and Python"),

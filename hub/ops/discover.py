@@ -1,4 +1,4 @@
-"""rpc.discover: the operations that the caller may use, with their JSON Schemas."""
+"""rpc.discover: the operations that the caller may use, as an OpenRPC document."""
 
 from __future__ import annotations
 
@@ -6,32 +6,20 @@ from functools import cache
 
 from hub.desk import Asked, Desk
 from hub.ops.registry import Operation
-from protocol.limits import PROTOCOL_VERSION
-from protocol.ops.catalogue import CATALOGUE, DISCOVER
+from protocol import openrpc
+from protocol.ops.catalogue import CATALOGUE, DISCOVER, Role
 from protocol.ops.shapes import Nothing
-from protocol.ops.spokes import Discovery, OperationView
+from protocol.ops.spokes import Discovery
 
 
 async def discover(_: Desk, asked: Asked[Nothing]) -> Discovery:
-    role = asked.principal.role
-    return Discovery(
-        protocol_version=PROTOCOL_VERSION,
-        operations=[_shown(op.name) for op in CATALOGUE.values() if role in op.roles],
-    )
+    return _for(asked.principal.role)
 
 
 @cache  # writing the schemas of all takes 60 ms, in which nobody else is answered
-def _shown(name: str) -> OperationView:
-    op = CATALOGUE[name]
-    return OperationView(
-        name=op.name,
-        summary=op.summary,
-        kind=op.kind,
-        roles=sorted(op.roles),
-        params=op.params.model_json_schema(by_alias=True),
-        result=op.result.model_json_schema(by_alias=True, mode="serialization"),
-        item=None if op.item is None else op.item.model_json_schema(by_alias=True),
-    )
+def _for(role: Role) -> Discovery:
+    ops = [op for op in CATALOGUE.values() if role in op.roles]
+    return Discovery.model_validate(openrpc.document(ops))
 
 
 OPERATION = Operation(DISCOVER, discover)

@@ -140,7 +140,7 @@ HUB_TICKET: Final = Op(
     Kind.MUTATION, Nothing, spokes.TicketAnswer, _PEOPLE | {Role.VIEWER},
 )  # fmt: skip
 DISCOVER: Final = Op(
-    "rpc.discover", "The operations that the caller may use, with their JSON Schemas.",
+    "rpc.discover", "The operations that the caller may use: OpenRPC, with their JSON Schemas.",
     Kind.QUERY, Nothing, spokes.Discovery, _ALL, idempotent=True,
 )  # fmt: skip
 

@@ -128,16 +128,10 @@ class TicketAnswer(Shape):
     expires_at: datetime
 
 
-class OperationView(Shape):
-    name: str
-    summary: str
-    kind: str
-    roles: list[str]
-    params: dict[str, JsonValue]
-    result: dict[str, JsonValue]
-    item: dict[str, JsonValue] | None
-
-
 class Discovery(Shape):
-    protocol_version: int
-    operations: list[OperationView]
+    """An OpenRPC document; `protocol/openrpc.py` says what is in it."""
+
+    openrpc: str
+    info: dict[str, JsonValue]
+    methods: list[dict[str, JsonValue]]
+    components: dict[str, JsonValue]

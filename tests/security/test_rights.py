@@ -142,7 +142,7 @@ async def test_z1_what_is_discovered_is_what_is_allowed(running_hub: RunningHub)
     async with everybody(running_hub) as links:
         for role, link in links.items():
             if role is not J:
-                told = (await link.ask("rpc.discover"))["result"]["operations"]
+                told = (await link.ask("rpc.discover"))["result"]["methods"]
                 assert {op["name"] for op in told} == {n for n, may in MAY.items() if role in may}
 
 
