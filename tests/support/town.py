@@ -1,0 +1,217 @@
+"""A town: hubs on one Postgres and spokes behind proxies of their own, with short times.
+
+Everything is a real process. `Town.inspector` says whether all records equal what is really there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import asyncpg
+from pydantic import JsonValue
+
+import coord
+from protocol import tokens
+from protocol.errors import CallError
+from spoke import app
+from spoke.settings import SpokeSettings
+from tests.support.inspector import Inspector, marks
+from tests.support.invariants import Seen
+from tests.support.proxy import Proxy, proxy_to
+from tests.support.world import PATIENCE, Daemon, free_port, until
+
+Settings = Mapping[str, JsonValue]
+
+QUICK_HUB: Settings = {"heartbeat_seconds": 0.3, "lease_seconds": 1.5}
+QUICK_SPOKE: Settings = {"term_ms": 200, "kill_ms": 400, "sweep_ms": 10_000, "slots": 400}
+LOOK_S = 0.05
+
+
+@dataclass(slots=True)
+class Town:
+    folder: Path
+    dsn: str
+    hubs: list[Daemon] = field(default_factory=list[Daemon])
+    ports: list[int] = field(default_factory=list[int])
+    spokes: dict[str, Daemon] = field(default_factory=dict[str, Daemon])
+    ways: dict[str, Proxy] = field(default_factory=dict[str, Proxy])  #: of each spoke to its hub
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    inspector: Inspector = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.inspector = Inspector(self.folder, self.dsn)
+
+    @property
+    def hub(self) -> Daemon:
+        return self.hubs[0]
+
+    @property
+    def token(self) -> str:
+        return (self.folder / "hub0" / "admin-token").read_text().strip()
+
+    def state(self, spoke: str) -> Path:
+        return self.folder / f"spoke-{spoke}"
+
+    async def add_hub(self, **settings: JsonValue) -> Daemon:
+        """One more hub on the same database; returns once it answers."""
+        n = len(self.hubs)
+        state = self.folder / f"hub{n}"
+        port = free_port()
+        said = {
+            "database_url": self.dsn, "port": port, "http_port": 0, "state": str(state),
+            **QUICK_HUB, **settings,
+        }  # fmt: skip
+        daemon = Daemon(_argv("hub", said), _environ(self.folder), self.folder / f"hub{n}.log")
+        self.hubs.append(daemon)
+        self.ports.append(port)
+        await daemon.start()
+        await until((state / "admin-token").exists, f"hub {n} is up:\n{daemon.log}")
+        return daemon
+
+    async def add_spoke(self, name: str, hub: int = 0, **settings: JsonValue) -> Daemon:
+        """Enroll a spoke, over a proxy of its own, and start it."""
+        way = self.ways[name] = await self.stack.enter_async_context(proxy_to(self.ports[hub]))
+        said: dict[str, JsonValue] = {**QUICK_SPOKE, "state": str(self.state(name)), **settings}
+        async with self.client(hub) as asked:
+            invited = await asked.call("spoke.invite", {"name": name})
+        assert isinstance(invited, dict)
+        ticket = tokens.read_join(str(invited["join"]))
+        join = replace(ticket, url=f"ws://127.0.0.1:{way.port}")
+        await app.join(SpokeSettings.model_validate(said), str(join), None)
+        log = self.folder / f"{name}.log"
+        daemon = Daemon(_argv("spoke", said), _environ(self.folder), log)
+        self.spokes[name] = daemon
+        await daemon.start()
+        await self.online(name)
+        return daemon
+
+    @asynccontextmanager
+    async def client(self, hub: int = 0) -> AsyncGenerator[coord.Hub]:
+        """A client of one hub, as soon as that answers."""
+        url = f"ws://127.0.0.1:{self.ports[hub]}"
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    async with coord.connect(url, self.token):
+                        break
+                except (CallError, OSError):
+                    await asyncio.sleep(LOOK_S)
+        async with coord.connect(url, self.token) as connected:
+            yield connected
+
+    @asynccontextmanager
+    async def database(self) -> AsyncGenerator[asyncpg.Connection]:
+        connection = await asyncpg.connect(self.dsn, server_settings={"search_path": "coord"})
+        try:
+            yield connection
+        finally:
+            with suppress(OSError, asyncpg.PostgresError):
+                await connection.close()
+
+    async def online(self, *names: str, hub: int = 0) -> None:
+        async with asyncio.timeout(PATIENCE), self.client(hub) as asked:
+            while True:
+                there = {one.name for one in await asked.spokes() if one.state == "online"}
+                if there >= set(names):
+                    return
+                await asyncio.sleep(LOOK_S)
+
+    async def back(self, *names: str) -> None:
+        """Until each of these has shaken hands once more: its epoch is another one."""
+        before = await self.epochs(*names)
+        await self.moved_on(before)
+
+    async def epochs(self, *names: str) -> dict[str, int]:
+        async with self.database() as db:
+            rows = await db.fetch("SELECT name, epoch FROM spokes WHERE name = ANY ($1)", names)
+        return {row["name"]: row["epoch"] for row in rows}
+
+    async def moved_on(self, before: Mapping[str, int]) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while any(now <= before[name] for name, now in (await self.epochs(*before)).items()):
+                await asyncio.sleep(LOOK_S)
+
+    async def settled(self) -> Seen:
+        """Wait until nothing is going to happen any more, and check that all is as it should be."""
+        async with asyncio.timeout(PATIENCE):
+            while await self._is_busy():
+                await asyncio.sleep(LOOK_S)
+        return await self.inspector.check()
+
+    async def _is_busy(self) -> bool:
+        async with self.database() as db:
+            live = await db.fetchval("SELECT count(*) FROM sessions WHERE finished_at IS NULL")
+            mine = {row["session_id"] for row in await db.fetch("SELECT session_id FROM sessions")}
+        return bool(live) or any(id in mine for id, _ in marks().values())
+
+    async def watch_spools(self) -> None:
+        while True:
+            self.inspector.keep_spools()
+            await asyncio.sleep(LOOK_S)
+
+
+@asynccontextmanager
+async def town(folder: Path, dsn: str, *spokes: str, hubs: int = 1) -> AsyncGenerator[Town]:
+    """Hubs, and spokes at the first of them; all ended afterwards, with what they ran."""
+    _furnish(folder)
+    here = Town(folder, dsn)
+    watching = asyncio.create_task(here.watch_spools(), name="spools")
+    try:
+        async with here.stack:
+            try:
+                for _ in range(hubs):
+                    await here.add_hub()
+                for name in spokes:
+                    await here.add_spoke(name)
+                yield here
+            finally:
+                # A spoke that cannot reach its hub would wait for it politely.
+                await asyncio.gather(*(one.kill() for one in (*here.spokes.values(), *here.hubs)))
+                await end_everything(folder, dsn)
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
+
+
+async def end_everything(folder: Path, dsn: str) -> None:
+    """Kill the supervisors and agents of a town, by pid: they outlive daemons, as they should."""
+    for record in folder.glob("spoke-*/attempts/*/supervisor.json"):
+        with suppress(OSError, ValueError):
+            pid = int(json.loads(record.read_text())["pid"])
+            if b"spoke.supervisor" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+    states = str(folder).encode()
+    for pid in marks():
+        with suppress(OSError):
+            if states in Path(f"/proc/{pid}/environ").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+
+
+def _furnish(folder: Path) -> None:
+    (folder / "home").mkdir()
+    identity = "[user]\n\tname = agent\n\temail = agent@example.invalid\n"
+    (folder / "home" / ".gitconfig").write_text(identity)
+
+
+def _environ(folder: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder / "home"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "XDG_DATA_HOME": str(folder / "data"),
+        "XDG_STATE_HOME": str(folder / "xdg-state"),
+        "LANG": "C.UTF-8",
+    }
+
+
+def _argv(kind: str, settings: Settings) -> list[str]:
+    return [sys.executable, "-m", "tests.support.daemon", kind, json.dumps(settings)]
