@@ -1,7 +1,7 @@
 """A hub or a spoke as a process of its own, with settings that no command line offers.
 
-    python -m tests.support.daemon hub   '{"database_url": ..., "state": ..., "lease_seconds": 2}'
-    python -m tests.support.daemon spoke '{"state": ..., "term_ms": 200}'
+python -m tests.support.daemon hub   '{"database_url": ..., "state": ..., "lease_seconds": 2}'
+python -m tests.support.daemon spoke '{"state": ..., "term_ms": 200}'
 """
 
 from __future__ import annotations
