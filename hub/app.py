@@ -7,31 +7,34 @@ import logging
 import ssl
 import time
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from hub import loops
-from hub.bells import Bells
+from hub import duties, loops
+from hub.bells import HUBS, Bells
 from hub.desk import Desk
 from hub.feed import Feed
 from hub.gate import Gate
+from hub.health import Health
 from hub.hello import initialize
 from hub.links import Links, Peer
 from hub.ops.registry import handlers
 from hub.ops.spokes import new_join
 from hub.ops.table import OPERATIONS
 from hub.ops.tokens import new_user
+from hub.reach import Reach
 from hub.settings import HubSettings
 from hub.spokes import Spokes
 from hub.store import Store, postgres
+from hub.waking import Waker
 from hub.web.server import Page
 from protocol import ids
 from protocol.aio.dial import Address, address, pin_of
 from protocol.aio.node import Listener
-from protocol.errors import CoordError
+from protocol.errors import CallError, CoordError
 from protocol.frames import Goaway, Notice
 from protocol.handshake import INITIALIZE
 from protocol.ops.catalogue import HEARTBEAT, Role
@@ -95,7 +98,8 @@ async def serve(settings: HubSettings) -> AsyncGenerator[RunningHub]:
         db = await stack.enter_async_context(postgres.connected(settings.database_url))
         store = Store(db)
         hub_id = await store.access.hub_id(f"hub_{ids.new_token().removeprefix('tok_')}")
-        await store.access.ensure_partitions(loops.PARTITION_DAYS)
+        await store.access.ensure_partitions(duties.PARTITION_DAYS)
+        instance, health = ids.new_instance(), Health()
         gate = Gate(store.access, store.exchange, hub_id, time.monotonic)
         links = Links(gate)
         bells = Bells()
@@ -106,6 +110,7 @@ async def serve(settings: HubSettings) -> AsyncGenerator[RunningHub]:
         desk = Desk(
             settings=settings,
             hub_id=hub_id,
+            instance=instance,
             address=_address(settings, host, port),
             http_url=page.url,
             store=store,
@@ -113,15 +118,19 @@ async def serve(settings: HubSettings) -> AsyncGenerator[RunningHub]:
             feed=Feed(store.sessions, bells),
             spokes=spokes,
             links=links,
+            reach=Reach(instance, store.fleet, spokes, bells),
+            health=health,
         )
-        greet = initialize(desk, version("coord"))
+        ours = version("coord")
+        greet = initialize(desk, ours)
         links.serve_with(
             {INITIALIZE: greet, **handlers(desk, OPERATIONS)},
             _listener(desk),
             lambda peer: _left(desk, peer),
         )
+        waker = Waker(settings.database_url, instance, bells, health)
         parts = [
-            asyncio.create_task(loops.run(desk), name="loops"),
+            asyncio.create_task(loops.run(desk, waker, ours), name="loops"),
             asyncio.create_task(page.serve(desk, gate), name="ops page"),
         ]
         try:
@@ -130,6 +139,8 @@ async def serve(settings: HubSettings) -> AsyncGenerator[RunningHub]:
             for part in parts:
                 part.cancel()
             await asyncio.wait(parts)
+            with suppress(CallError):  # the others see it by the time that it wrote last
+                await store.fleet.leave(instance)
 
 
 def _listener(desk: Desk) -> Listener:
@@ -150,6 +161,7 @@ def _listener(desk: Desk) -> Listener:
 def _left(desk: Desk, peer: Peer) -> None:
     if peer.spoke is not None:
         desk.spokes.disconnect(peer.spoke)
+        desk.bells.ring_here(HUBS)
         logger.info("spoke %s has left; its lease goes on", peer.principal.name)
 
 

@@ -1,24 +1,30 @@
-"""Waking whoever waits for a change: bells inside this process.
+"""Waking whoever waits for a change: bells inside this process, and word of them to other hubs.
 
 A bell says that something may have changed, never what: the listener looks for itself, and looks
-anyway once a second, because another hub may have made the change.
+anyway once a second, because another hub may have made the change and its word may be lost.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 
 POLL_SECONDS = 1.0
 QUEUE = "queue"  #: a spoke may have room, or somebody is in the queue again
 SPAWNED = "spawned"  #: somebody new is in the queue
+HUBS = "hubs"  #: a hub came, is to drain, or a spoke has moved from one to another
 
 
 def outbox(spoke_id: str) -> str:
     """The bell of a spoke's outbox."""
     return f"outbox:{spoke_id}"
+
+
+def asked(instance: str) -> str:
+    """The bell of a hub that is asked for something."""
+    return f"asked:{instance}"
 
 
 class Bell:
@@ -39,11 +45,30 @@ class Bell:
 class Bells:
     def __init__(self) -> None:
         self._listening: defaultdict[str, set[Bell]] = defaultdict(set)
+        self._abroad: Callable[[Iterable[str]], None] | None = None
 
     def ring(self, *topics: str) -> None:
+        """Here, and at every other hub."""
+        self.ring_here(*topics)
+        if self._abroad is not None:
+            self._abroad(topics)
+
+    def ring_here(self, *topics: str) -> None:
         for topic in topics:
             for bell in self._listening.get(topic, ()):
                 bell.ring()
+
+    def ring_all_here(self) -> None:
+        """Word from other hubs may have been lost: everybody looks."""
+        self.ring_here(*list(self._listening))
+
+    def tell_abroad(self, tell: Callable[[Iterable[str]], None] | None) -> None:
+        """Who carries word to the other hubs; None while there are none."""
+        self._abroad = tell
+
+    @property
+    def is_heard_abroad(self) -> bool:
+        return self._abroad is not None
 
     def heard(self, topic: str) -> bool:
         """Whether anybody listens."""

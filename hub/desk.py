@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from hub.bells import Bells
 from hub.core.rights import Principal
 from hub.feed import Feed
+from hub.health import Health
+from hub.reach import Reach
 from hub.settings import HubSettings
 from hub.spokes import Spokes
 from hub.store import Store
@@ -25,7 +27,8 @@ P_co = TypeVar("P_co", covariant=True)
 @dataclass(frozen=True, slots=True)
 class Desk:
     settings: HubSettings
-    hub_id: str
+    hub_id: str  #: the same for all hubs of a database
+    instance: str  #: this one, since its start
     address: Address  #: how spokes reach us
     http_url: str
     store: Store
@@ -33,6 +36,8 @@ class Desk:
     feed: Feed
     spokes: Spokes
     links: Links
+    reach: Reach
+    health: Health
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,30 +6,31 @@ import asyncio
 import logging
 
 from pydantic import ValidationError
-from websockets.exceptions import ConnectionClosed
 
-from hub.bells import QUEUE
+from hub.bells import HUBS, QUEUE
 from hub.core import reconcile
 from hub.desk import Desk
 from hub.links import Peer
+from hub.reach import PING
+from hub.reception import ALIVE_SECONDS, answers
 from hub.spokes import Connected
 from hub.store.exchange import Greeted
+from hub.store.fleet_rows import HolderRow
 from hub.store.rows import HeldRow
 from protocol.aio.node import Context, Handler
 from protocol.errors import (
     Conflict,
+    DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
     PermissionDenied,
+    Unavailable,
 )
 from protocol.handshake import INITIALIZE, Hello, Limits, SpokeHello, Verdict, Welcome, agree
 from protocol.limits import CLOSE_SUPERSEDED, MAX_FRAME_BYTES, MAX_IN_FLIGHT
 from protocol.ops.catalogue import Role
-from protocol.session import Fact
 
 logger = logging.getLogger(__name__)
-
-ALIVE_SECONDS = 5.0  # an old connection that answers within this keeps its place
 
 
 def initialize(desk: Desk, version: str) -> Handler:
@@ -94,43 +95,58 @@ async def _welcome_spoke(
 ) -> tuple[int, list[Verdict]]:
     if spoke.spoke_id != peer.principal.id:
         raise PermissionDenied("WRONG_SPOKE", "signed by one spoke, said by another")
-    await _take_the_place_of_the_old(desk, peer, spoke.spoke_id)
-    greeted = await desk.store.exchange.greet(spoke, hello.version, desk.settings.lease_seconds)
+    await _take_the_place_of_the_old(desk, peer, spoke)
+    greeted = await desk.store.exchange.greet(
+        spoke, hello.version, desk.settings.lease_seconds, desk.instance
+    )
     if greeted is None:
         raise PermissionDenied("SPOKE_REVOKED", f"the spoke {peer.principal.name} was revoked")
     verdicts = await _reconcile(desk, spoke, greeted)
     # What is on its disk was taken, whether or not its answer reached us. Told again, a start
     # would carry a fresh credential, and the agent that runs would be left with a void one.
-    await desk.store.outbox.acked(spoke.spoke_id, spoke.last_seq)
+    await desk.store.outbox.acked(spoke.spoke_id, spoke.last_seq, greeted.epoch)
     peer.spoke = Connected(spoke.spoke_id, peer.link, greeted.epoch)
     _check_newest(desk, peer.spoke)
     # Its first order needs an answer of the database, so it leaves after this welcome.
     desk.spokes.connect(desk.links.node, peer.spoke)
+    desk.bells.ring(HUBS)  # a hub that held it before lets it go
     logger.info("spoke %s is here, epoch %d", peer.principal.name, greeted.epoch)
     return greeted.epoch, verdicts
 
 
-async def _take_the_place_of_the_old(desk: Desk, peer: Peer, spoke_id: str) -> None:
-    """A second daemon with the same identity is refused while the first one answers."""
-    old = desk.spokes.find(spoke_id)
-    if old is None:
-        return
-    websocket = desk.links.peer(old.link).websocket
+async def _take_the_place_of_the_old(desk: Desk, peer: Peer, spoke: SpokeHello) -> None:
+    """A second daemon with the same identity is refused while the first one answers, wherever
+    that is connected. One and the same daemon that comes again has lost its link itself."""
+    old = desk.spokes.find(spoke.spoke_id)
+    holder = await desk.store.fleet.holder(spoke.spoke_id)
+    is_same = holder is not None and holder.incarnation == spoke.incarnation
+    if not is_same and await _is_alive(desk, spoke.spoke_id, old, holder):
+        logger.warning("a second daemon came as %s: refused", peer.principal.name)
+        asyncio.get_running_loop().call_later(
+            1.0,
+            lambda: asyncio.ensure_future(peer.websocket.close(CLOSE_SUPERSEDED, "SPOKE_CLONED")),
+        )
+        raise Conflict(
+            "SPOKE_CLONED",
+            f"another daemon is connected as {peer.principal.name}, and it answers",
+            advice="stop one of the two; a copied machine joins under its own name",
+        )
+    if old is not None:
+        desk.links.cut(spoke.spoke_id, sparing=peer.link)
+
+
+async def _is_alive(
+    desk: Desk, spoke_id: str, old: Connected | None, holder: HolderRow | None
+) -> bool:
+    if old is not None:
+        return await answers(desk, old)
+    if holder is None or holder.hub == desk.instance:
+        return False
     try:
-        async with asyncio.timeout(ALIVE_SECONDS):
-            await (await websocket.ping())
-    except (TimeoutError, OSError, ConnectionClosed):
-        websocket.transport.abort()
-        return
-    logger.warning("a second daemon came as %s: refused", peer.principal.name)
-    asyncio.get_running_loop().call_later(
-        1.0, lambda: asyncio.ensure_future(peer.websocket.close(CLOSE_SUPERSEDED, "SPOKE_CLONED"))
-    )
-    raise Conflict(
-        "SPOKE_CLONED",
-        f"another daemon is connected as {peer.principal.name}, and it answers",
-        advice="stop one of the two; a copied machine joins under its own name",
-    )
+        said = await desk.reach.ask_hub(holder.hub, spoke_id, PING, {}, within=ALIVE_SECONDS + 1)
+    except (Unavailable, DeadlineExceeded):  # that hub does not know it, or has gone as well
+        return False
+    return said == {"answers": True}
 
 
 def _check_newest(desk: Desk, spoke: Connected) -> None:
@@ -147,12 +163,15 @@ async def _reconcile(desk: Desk, spoke: SpokeHello, greeted: Greeted) -> list[Ve
     held = [_held(row) for row in greeted.held]
     known = [reconcile.Known(row.session_id, row.current_attempt) for row in greeted.known]
     verdicts, decisions = reconcile.decide(spoke.inventory, held, known, rebooted=greeted.rebooted)
+    link = (spoke.spoke_id, greeted.epoch)
     for decision in decisions:
         match decision:
-            case reconcile.Found(session_id):
-                await desk.store.sessions.tell(session_id, Fact.FOUND, "its spoke is back", {})
+            case reconcile.Found(session_id, attempt):
+                await desk.store.exchange.found(session_id, attempt, *link)
             case reconcile.Gone(session_id, attempt, why, seen_dead):
-                await desk.store.exchange.give_up(session_id, attempt, why, seen_dead=seen_dead)
+                await desk.store.exchange.give_up(
+                    session_id, attempt, why, seen_dead=seen_dead, by=link
+                )
         desk.bells.ring(decision.session_id, QUEUE)
     return verdicts
 

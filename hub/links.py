@@ -141,10 +141,10 @@ class Links:
                 self._endings.add(ending)
                 ending.add_done_callback(self._endings.discard)
 
-    def cut(self, principal_id: str) -> None:
+    def cut(self, principal_id: str, *, sparing: LinkId | None = None) -> None:
         """End every link of a principal as if it was lost: it may come back."""
         for peer in list(self._peers.values()):
-            if peer.principal.id == principal_id:
+            if peer.principal.id == principal_id and peer.link != sparing:
                 peer.websocket.transport.abort()
 
     async def _end(self, peer: Peer, code: int, reason: str, calls: Sequence[CallId]) -> None:

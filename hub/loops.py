@@ -8,29 +8,35 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from hub.bells import POLL_SECONDS, QUEUE, SPAWNED, outbox
-from hub.core import leases, placement
+from hub.core import placement
 from hub.desk import Desk
+from hub.duties import Deadlines, Retention
+from hub.leading import Leader
 from hub.ops import views
-from hub.ops.aborting import abort_one
+from hub.reaping import Reaper
+from hub.reception import Reception
+from hub.waking import Waker
+from hub.watching import Watch
 from protocol.errors import CallError
-from protocol.limits import HEARTBEAT_SECONDS
-from protocol.session import State
 
 logger = logging.getLogger(__name__)
 
 PLACED_AT_ONCE = 256
-PARTITION_DAYS = 3
 AGAIN_SECONDS = 1.0  # after an error
-HOUSE = "the hub"  # who asks, where nobody did
 
 
-async def run(desk: Desk) -> None:
+async def run(desk: Desk, waker: Waker, version: str) -> None:
     """All loops, until cancelled."""
+    leader = Leader(desk.store.fleet, desk.instance, desk.health, asyncio.get_running_loop().time)
+    watch = Watch(desk, waker, leader, version)
     async with asyncio.TaskGroup() as group:
+        group.create_task(waker.run())
+        group.create_task(_forever("watch", watch.turn))
         group.create_task(_forever("placement", Placement(desk).turn))
-        group.create_task(_forever("leases", Leases(desk).turn))
-        group.create_task(_forever("deadlines", Deadlines(desk).turn))
-        group.create_task(_forever("partitions", Partitions(desk).turn))
+        group.create_task(_forever("asks", Reception(desk).turn))
+        group.create_task(_forever("reaper", Reaper(desk, leader).turn))
+        group.create_task(_forever("deadlines", Deadlines(desk, leader).turn))
+        group.create_task(_forever("retention", Retention(desk, leader).turn))
 
 
 async def _forever(name: str, turn: Callable[[], Awaitable[None]]) -> None:
@@ -86,74 +92,3 @@ class Placement:
         taken = {row.session_id for row in assigned if row.attempt is not None}
         desk.bells.ring(*taken, *{outbox(p.spoke_id) for p in places if p.session_id in taken})
         return bool(taken)
-
-
-class Leases:
-    """Keeps the leases of those who are heard, and calls out of reach those who are not."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._started = asyncio.get_running_loop().time()
-        self._looked = self._started
-
-    async def turn(self) -> None:
-        await asyncio.sleep(HEARTBEAT_SECONDS / 4)
-        desk, now = self._desk, asyncio.get_running_loop().time()
-        try:
-            if heard := desk.spokes.heard_since():
-                await desk.store.exchange.renew(heard, desk.settings.lease_seconds)
-            rows = await desk.store.exchange.leases()
-        except CallError:
-            self._started = asyncio.get_running_loop().time()  # leases aged while we could not look
-            raise
-        expired = [row.spoke_id for row in rows if row.expired]
-        snapshot = leases.Snapshot(len(rows), expired, now - self._started, now - self._looked)
-        self._looked = now
-        for spoke_id in leases.decide(snapshot):
-            if await desk.store.exchange.expire(spoke_id):
-                logger.warning("spoke %s is out of reach", spoke_id)
-                desk.links.cut(spoke_id)  # what it holds is compared when it says hello again
-        desk.bells.ring(*await desk.store.exchange.lose_contact())
-        await self._give_up()
-
-    async def _give_up(self) -> None:
-        desk = self._desk
-        after = desk.settings.lost_after_seconds
-        for row in await desk.store.exchange.long_unknown(after):
-            why = f"out of reach for more than {after / 60:.0f} minutes"
-            await desk.store.exchange.give_up(row.session_id, row.attempt, why)
-            desk.bells.ring(row.session_id, QUEUE)
-        for row in await desk.store.exchange.left_on_revoked():
-            await desk.store.exchange.give_up(row.session_id, row.attempt, "its spoke was revoked")
-            desk.bells.ring(row.session_id, QUEUE)
-
-
-@dataclass(slots=True)
-class Deadlines:
-    """Times that are over: to be placed, to run, to take a start order."""
-
-    desk: Desk
-
-    async def turn(self) -> None:
-        await asyncio.sleep(POLL_SECONDS)
-        desk = self.desk
-        for row in await desk.store.sessions.overdue():
-            why = (
-                "not placed in time (queueTimeoutMs)"
-                if row.state is State.QUEUED
-                else "its time to run is over (runTimeoutMs)"
-            )
-            await abort_one(desk, row.session_id, HOUSE, why)
-        for silent in await desk.store.outbox.silent(desk.settings.start_ack_seconds):
-            why = "its spoke did not take the order in time"
-            await desk.store.outbox.refused(silent.session_id, silent.attempt, why)
-            desk.bells.ring(silent.session_id, QUEUE)
-
-
-@dataclass(slots=True)
-class Partitions:
-    desk: Desk
-
-    async def turn(self) -> None:
-        await self.desk.store.access.ensure_partitions(PARTITION_DAYS)
-        await asyncio.sleep(3_600)

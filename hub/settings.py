@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hub.core.leases import GRACE_SECONDS
 from protocol.aio.dial import is_loopback
 from protocol.errors import InvalidArgument
 from protocol.limits import HEARTBEAT_SECONDS, LEASE_SECONDS
@@ -30,6 +31,14 @@ class HubSettings(BaseModel):
     heartbeat_seconds: float = HEARTBEAT_SECONDS
     lease_seconds: float = LEASE_SECONDS
     lost_after_seconds: float = Field(3_600, description="out of reach for longer: lost")
+    laptop_lost_after_seconds: float = Field(
+        43_200, description="the same, on spokes with the label laptop=true"
+    )
+    grace_seconds: float = Field(
+        GRACE_SECONDS, description="after a start or an outage, nobody is called out of reach"
+    )
+    events_days: int = Field(30, ge=1, description="how long ended sessions keep their events")
+    orders_days: float = Field(1, gt=0, description="how long orders are kept that were told")
     start_ack_seconds: float = Field(
         60, description="a start order not taken by then is placed anew"
     )

@@ -86,6 +86,9 @@ class Spokes:
     def find(self, spoke_id: str) -> Connected | None:
         return self._connected.get(spoke_id)
 
+    def connected(self) -> list[Connected]:
+        return list(self._connected.values())
+
     def hear(self, spoke_id: str) -> None:
         self._heard.add(spoke_id)
 
@@ -132,13 +135,14 @@ class Spokes:
                 told = await self._skip(rows[0], error)
                 continue
             taken = read_answer(OrdersTaken, said)
-            await self._store.outbox.acked(spoke.spoke_id, taken.accepted)
+            await self._store.outbox.acked(spoke.spoke_id, taken.accepted, spoke.epoch)
             for row in rows:
                 self._minted.pop((row.session_id, row.attempt), None)
             refused = {refusal.seq: refusal.reason for refusal in taken.refused}
             for row in rows:
                 if row.seq in refused and row.kind == "start":
-                    await self._store.outbox.refused(row.session_id, row.attempt, refused[row.seq])
+                    why = refused[row.seq]
+                    await self._store.outbox.refused(row.session_id, row.attempt, why, spoke.epoch)
                     self._bells.ring(row.session_id, QUEUE)
             told = rows[-1].seq
         return told

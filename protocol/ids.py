@@ -45,6 +45,16 @@ def new_token() -> TokenId:
     return TokenId(f"tok_{_random()}")
 
 
+def new_ask() -> str:
+    """Of a call from one hub to another: `ask_...`"""
+    return f"ask_{_random()}"
+
+
+def new_instance() -> str:
+    """Of a hub, since its start: `hi_...`"""
+    return f"hi_{_random()}"
+
+
 def call_ids() -> Iterator[CallId]:
     """Ids for the calls that one node places: unique over all nodes, cheap to make."""
     prefix = _random()

@@ -92,6 +92,25 @@ CREATE TABLE tokens (
     last_used_at timestamptz,
     revoked_at timestamptz);
 
+-- The hubs that share this database. A row is written by its own hub, every few seconds.
+CREATE TABLE hubs (
+    instance text PRIMARY KEY,              -- new at each start of a hub
+    url text NOT NULL,
+    version text NOT NULL,
+    draining boolean NOT NULL DEFAULT false,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    seen_at timestamptz NOT NULL DEFAULT now(),
+    left_at timestamptz);
+
+-- Who does what only one hub needs to do: under a lease, with a term that grows at each change.
+CREATE TABLE leaders (
+    duty text PRIMARY KEY,
+    instance text NOT NULL,
+    term bigint NOT NULL DEFAULT 1,
+    since timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    doubt text);                            -- why it does not call anybody out of reach just now
+
 CREATE TABLE spokes (
     spoke_id text PRIMARY KEY,
     name text NOT NULL,
@@ -108,7 +127,9 @@ CREATE TABLE spokes (
     boot_id text,
     version text,
     detail jsonb NOT NULL DEFAULT '{}',
-    lease_expires_at timestamptz,           -- never indexed: heartbeats change it
+    hub text,                               -- the instance that holds its link
+    connected_at timestamptz,
+    lease_expires_at timestamptz,           -- null: its hub hears it; else when it is out of reach
     last_seen_at timestamptz,
     enrolled_at timestamptz NOT NULL DEFAULT now(),
     revoked_at timestamptz) WITH (fillfactor = 50);
@@ -258,6 +279,21 @@ CREATE TABLE session_events (
     PRIMARY KEY (birth_day, session_id, seq)) PARTITION BY RANGE (birth_day);
 CREATE TABLE session_events_default PARTITION OF session_events DEFAULT;
 
+-- Calls for a spoke whose link another hub holds; gone once they are answered.
+CREATE TABLE asks (
+    ask_id text PRIMARY KEY,
+    instance text NOT NULL,                 -- the hub that is asked
+    spoke_id text NOT NULL,                 -- the spoke that is meant
+    op text NOT NULL,
+    params jsonb NOT NULL,
+    within interval NOT NULL,
+    asked_at timestamptz NOT NULL DEFAULT now(),
+    taken_at timestamptz,
+    answered_at timestamptz,
+    answer jsonb,
+    error jsonb);
+CREATE INDEX asks_open ON asks (instance, asked_at) WHERE taken_at IS NULL;
+
 CREATE TABLE audit (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT now(),
@@ -287,6 +323,31 @@ BEGIN
         END IF;
     END LOOP;
     RETURN made;
+END $$;
+
+-- Days of which every session ended this many days ago, with all that was said in them.
+CREATE FUNCTION drop_partitions(days int) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    d date;
+    name text;
+    dropped int := 0;
+BEGIN
+    SET LOCAL lock_timeout = '2s';  -- it waits for nobody who reads: tomorrow is another day
+    FOR name, d IN
+        SELECT c.relname, to_date(right(c.relname, 8), 'YYYYMMDD') FROM pg_inherits i
+          JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent = 'session_events'::regclass
+           AND c.relname ~ '^session_events_[0-9]{8}$' ORDER BY c.relname
+    LOOP
+        IF d < current_date - days AND NOT EXISTS (
+               SELECT FROM sessions s WHERE s.birth_day = d
+                  AND (s.finished_at IS NULL OR s.finished_at > now() - days * interval '1 day'))
+        THEN
+            EXECUTE format('DROP TABLE %I', name);
+            dropped := dropped + 1;
+        END IF;
+    END LOOP;
+    RETURN dropped;
 END $$;
 
 -- One event of the hub's own. The caller holds the session's row or takes it here.

@@ -42,6 +42,7 @@ class Found:
     """The agent runs: an unknown session is running again."""
 
     session_id: str
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def decide(
     verdicts = [_verdict(item, by_attempt, current) for item in inventory]
     there = {(item.session_id, item.attempt) for item in inventory}
     decisions: list[Decision] = [
-        Found(item.session_id)
+        Found(item.session_id, item.attempt)
         for item in inventory
         if item.state == "running" and _is_unknown(by_attempt.get(_key(item)))
     ]

@@ -26,12 +26,17 @@ async def abort_one(
     *,
     grace_ms: int | None = None,
     now: bool = False,
+    only_in: State | None = None,
 ) -> tuple[AbortRow, list[AbortedCall]]:
-    """Mark a session and all below it, tell the spokes, and abort the calls that they made."""
+    """Mark a session and all below it, tell the spokes, and abort the calls that they made.
+
+    Raises FailedPrecondition (MOVED_ON) when it is not ``only_in`` that state.
+    """
     body: dict[str, JsonValue] = {"reason": reason, "graceMs": grace_ms, "now": now}
     under, marked = await desk.store.sessions.abort(
-        session_id, ids.new_abort(), asked_by, body, upgrade=now or grace_ms is not None
-    )
+        session_id, ids.new_abort(), asked_by, body, upgrade=now or grace_ms is not None,
+        only_in=only_in,
+    )  # fmt: skip
     hit = {row.session_id for row in marked if not row.spared}
     calls = desk.links.abort_calls(hit, reason or "the session is being aborted")
     desk.bells.ring(*{outbox(row.spoke_id) for row in marked if row.spoke_id}, *hit, QUEUE)

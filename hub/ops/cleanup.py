@@ -70,8 +70,9 @@ async def _remove(
         "deleteBranch": choice.branch,
     }
     try:
-        link = desk.spokes.link_of(row.spoke_id)
-        said = await asked.context.ask(link, WORKTREE_REMOVE.name, params, within=SPOKE_SECONDS)
+        said = await desk.reach.ask(
+            asked.context, row.spoke_id, WORKTREE_REMOVE.name, params, within=SPOKE_SECONDS
+        )
         removed = read_answer(Removed, said)
     except CallError as error:
         return _cleaned(row, removed=False, reason=error.message)
@@ -99,8 +100,9 @@ async def _inspect(desk: Desk, asked: Asked[CleanupParams], row: ViewRow) -> Ins
         "branch": row.branch,
         "baseCommit": row.base_commit,
     }
-    link = desk.spokes.link_of(row.spoke_id)
-    said = await asked.context.ask(link, WORKTREE_INSPECT.name, params, within=SPOKE_SECONDS)
+    said = await desk.reach.ask(
+        asked.context, row.spoke_id, WORKTREE_INSPECT.name, params, within=SPOKE_SECONDS
+    )
     return read_answer(Inspected, said)
 
 

@@ -17,7 +17,6 @@ from hub.store.rows import (
     HeldRow,
     HelloRow,
     KnownRow,
-    LeaseRow,
     LiveRow,
     OrderRow,
     QueuedRow,
@@ -43,6 +42,10 @@ class Greeted:
     known: list[KnownRow]
 
 
+class _Overtaken(Exception):
+    """A newer connection of the spoke came: what the one before said is taken back."""
+
+
 class Exchange:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
@@ -66,8 +69,13 @@ class Exchange:
     async def key(self, spoke_id: str) -> SpokeKeyRow | None:
         return await queries.spoke_key.one(self._pool, spoke_id)
 
-    async def greet(self, hello: SpokeHello, version: str, lease: float) -> Greeted | None:
-        """Fence the connection before, and read what there is to compare. None: revoked."""
+    async def greet(
+        self, hello: SpokeHello, version: str, lease: float, hub: str | None = None
+    ) -> Greeted | None:
+        """Fence the connection before, and read what there is to compare. None: revoked.
+
+        ``hub``: the instance that holds the link; without one the lease runs at once.
+        """
         ids = [item.session_id for item in hello.inventory]
         async with self._postgres.transaction() as db:
             before = await queries.boot_of_spoke.one(db, hello.spoke_id)
@@ -82,6 +90,7 @@ class Exchange:
                 hello.detail,
                 timedelta(seconds=lease),
                 hello.last_seq,
+                hub,
             )
             if before is None or row is None:
                 return None
@@ -90,53 +99,49 @@ class Exchange:
         rebooted = before.boot_id not in (None, hello.boot_id)
         return Greeted(row.epoch, rebooted, held, known)
 
-    async def renew(self, spokes: Sequence[str], lease: float) -> None:
-        heard, until = list(spokes), timedelta(seconds=lease)
-        await again(lambda: queries.renew_leases.all(self._pool, heard, until))
-
-    async def leases(self) -> list[LeaseRow]:
-        return await queries.expired_spokes.all(self._pool)
-
-    async def expire(self, spoke_id: str) -> bool:
-        """Mark a spoke offline, if its lease is still over."""
-        return await queries.mark_offline.one(self._pool, spoke_id) is not None
-
-    async def lose_contact(self) -> list[str]:
-        """Call unknown what spokes hold that are out of reach; the sessions' ids.
-
-        Not in the transaction that marks a spoke offline, for spokes are locked last.
-        """
-        out = await queries.sessions_out_of_reach.all(self._pool)
-        why = "its spoke is out of reach"
-        for row in out:
-            async with self._postgres.transaction() as db:
-                await queries.lock_session.one(db, row.session_id)
-                if await queries.hold_away.one(db, row.session_id) is not None:
-                    fact = str(Fact.CONTACT_LOST)
-                    await queries.tell_session.all(db, row.session_id, fact, why, {})
-        return [row.session_id for row in out]
-
     async def left_on_revoked(self) -> list[AttemptRow]:
         """What spokes hold that were revoked."""
         return await queries.left_on_revoked.all(self._pool)
 
-    async def long_unknown(self, after: float) -> list[AttemptRow]:
-        return await queries.long_unknown.all(self._pool, timedelta(seconds=after))
+    async def found(self, session_id: str, attempt: int, spoke_id: str, epoch: int) -> State | None:
+        """The agent of the current attempt runs, says that connection of its spoke. None: refused:
+        the attempt or the connection is no longer the newest."""
+        row = await queries.found_session.one(self._pool, session_id, attempt, spoke_id, epoch)
+        return None if row is None else row.state
 
     async def give_up(
-        self, session_id: str, attempt: int, why: str, *, seen_dead: bool = False
-    ) -> State | None:
+        self, session_id: str, attempt: int, why: str, *, seen_dead: bool = False,
+        only_in: State | None = None, by: tuple[str, int] | None = None,
+    ) -> State | None:  # fmt: skip
         """Release an attempt and call its session lost; one that is being aborted is aborted, and
-        unconfirmed unless it was ``seen_dead``. None: the table refuses it now."""
+        unconfirmed unless it was ``seen_dead``. None: the table refuses it now.
+
+        ``only_in``: the state that the decision saw. ``by``: the spoke and the epoch of the
+        connection that gave the proof; a newer connection may know better.
+        """
+        try:
+            return await self._give_up(session_id, attempt, why, seen_dead, only_in, by)
+        except _Overtaken:
+            return None
+
+    async def _give_up(
+        self, session_id: str, attempt: int, why: str, seen_dead: bool, only_in: State | None,
+        by: tuple[str, int] | None,
+    ) -> State | None:  # fmt: skip
         async with self._postgres.transaction() as db:
             locked = await queries.lock_session.one(db, session_id)
             if locked is None or locked.attempt != attempt:
+                return None
+            if only_in is not None and locked.state is not only_in:
                 return None
             fact = Fact.STOPPED if locked.state is State.ABORTING else Fact.GIVEN_UP
             await queries.release_mapping.all(db, session_id, attempt, why)
             state = (await queries.tell_session.only(db, session_id, str(fact), why, {})).state
             if state is State.ABORTED:
                 await queries.confirm_abort.all(db, session_id, seen_dead)
+            # Last, for spokes are locked last; until we are done, a newer hello waits.
+            if by is not None and await queries.hold_connection.one(db, *by) is None:
+                raise _Overtaken
             return state
 
     async def spokes(self, which: str | None = None) -> list[SpokeRow]:
@@ -205,16 +210,20 @@ class Outbox:
     async def queued_messages(self, session_id: str) -> list[SaidRow]:
         return await queries.queued_messages.all(self._pool, session_id)
 
-    async def acked(self, spoke_id: str, seq: int) -> None:
-        await queries.ack_orders.all(self._pool, spoke_id, seq)
+    async def acked(self, spoke_id: str, seq: int, epoch: int | None = None) -> None:
+        """Its orders up to ``seq`` are on its disk, said the connection with this epoch."""
+        await queries.ack_orders.all(self._pool, spoke_id, seq, epoch)
 
     async def set_credential(self, session_id: str, attempt: int, digest: bytes) -> None:
         await queries.set_credential.all(self._pool, session_id, attempt, digest)
 
-    async def refused(self, session_id: str, attempt: int, why: str) -> None:
-        """The spoke would not have it, or never answered: back to the queue."""
+    async def refused(
+        self, session_id: str, attempt: int, why: str, epoch: int | None = None
+    ) -> None:
+        """The spoke would not have it, said the connection with this epoch; or, without one, it
+        never answered: back to the queue."""
         async with self._postgres.transaction() as db:
-            if await queries.refuse_start.one(db, session_id, attempt) is not None:
+            if await queries.refuse_start.one(db, session_id, attempt, epoch) is not None:
                 await queries.release_mapping.all(db, session_id, attempt, why)
                 await queries.tell_session.all(db, session_id, str(Fact.REFUSED), why, {})
 

@@ -99,17 +99,28 @@ class Sessions:
         return await queries.overdue_sessions.all(self._pool)
 
     async def abort(
-        self, id: str, abort_id: str, asked_by: str, body: Body, *, upgrade: bool
-    ) -> tuple[AbortRow, list[MarkedRow]]:
-        """Mark a tree. Asking again gives the first abort's id and marks what has joined since."""
-        return await again(lambda: self._abort(id, abort_id, asked_by, body, upgrade=upgrade))
+        self, id: str, abort_id: str, asked_by: str, body: Body, *, upgrade: bool,
+        only_in: State | None = None,
+    ) -> tuple[AbortRow, list[MarkedRow]]:  # fmt: skip
+        """Mark a tree. Asking again gives the first abort's id and marks what has joined since.
+
+        ``only_in``: the state that the decision saw. Raises FailedPrecondition (MOVED_ON) when
+        the session is in another by now.
+        """
+        return await again(
+            lambda: self._abort(id, abort_id, asked_by, body, upgrade=upgrade, only_in=only_in)
+        )
 
     async def _abort(
-        self, id: str, abort_id: str, asked_by: str, body: Body, *, upgrade: bool
-    ) -> tuple[AbortRow, list[MarkedRow]]:
+        self, id: str, abort_id: str, asked_by: str, body: Body, *, upgrade: bool,
+        only_in: State | None,
+    ) -> tuple[AbortRow, list[MarkedRow]]:  # fmt: skip
         async with self._postgres.transaction() as db:
-            if await queries.lock_session.one(db, id) is None:
+            locked = await queries.lock_session.one(db, id)
+            if locked is None:
                 raise no_session(id)
+            if only_in is not None and locked.state is not only_in:
+                raise FailedPrecondition("MOVED_ON", f"{id} is {locked.state} by now")
             under = await queries.current_abort.one(db, id)
             if under is None:
                 await queries.make_abort.all(db, abort_id, id, str(body["reason"]), asked_by)

@@ -42,7 +42,7 @@ class Streams:
     def stop(self) -> None:
         """End all streams; those who read come back to whoever serves next."""
         self._stopping = True
-        self._desk.bells.ring(CHANGED)
+        self._desk.bells.ring_here(CHANGED)
 
     async def open(self, visitor: Visitor, session: str | None, after: int) -> EventSourceResponse:
         """Raises NotFound (no such session), ResourceExhausted (TOO_MANY_READERS)."""

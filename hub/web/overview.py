@@ -113,7 +113,7 @@ class Board:
         if text != self._text or error is not self.error:
             self._text, self.error = text, error
             self.version += 1
-            self._desk.bells.ring(CHANGED)
+            self._desk.bells.ring_here(CHANGED)
 
 
 def now() -> int:

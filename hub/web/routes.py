@@ -182,7 +182,7 @@ async def _missing(desk: Desk) -> list[str]:
     missing: list[str] = []
     try:
         async with asyncio.timeout(READY_SECONDS):
-            await desk.store.exchange.leases()
+            await desk.store.fleet.leases()
     except (CallError, TimeoutError):
         missing.append("the database")
     # The loops are one group and end together; the one that places sessions listens for them.

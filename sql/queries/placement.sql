@@ -44,10 +44,12 @@ SELECT c.seq, c.session_id, c.attempt, c.kind, c.body, s.task, s.repo, s.base, s
  ORDER BY c.seq LIMIT $3;
 
 -- name: ack_orders
--- The spoke has them on its disk.
+-- The spoke has them on its disk, by the word of its newest connection.
 WITH acked AS (
     UPDATE commands SET acked_at = now()
      WHERE spoke_id = $1 AND seq <= $2 AND acked_at IS NULL
+       AND ($3::bigint IS NULL OR EXISTS (
+            SELECT FROM spokes p WHERE p.spoke_id = $1 AND p.epoch = $3))
     RETURNING session_id, attempt, kind)
 UPDATE mappings m SET accepted_at = now() FROM acked a
  WHERE a.kind = 'start' AND m.session_id = a.session_id AND m.attempt = a.attempt
@@ -61,5 +63,9 @@ RETURNING session_id;
 
 -- name: refuse_start
 -- The spoke would not have it: back to the queue, another attempt, not at once.
-UPDATE sessions SET not_before = now() + interval '1 second'
- WHERE session_id = $1 AND attempt = $2 AND state = 'assigned' RETURNING session_id;
+UPDATE sessions s SET not_before = now() + interval '1 second'
+ WHERE s.session_id = $1 AND s.attempt = $2 AND s.state = 'assigned'
+   AND ($3::bigint IS NULL OR EXISTS (
+        SELECT FROM mappings m JOIN spokes p ON p.spoke_id = m.spoke_id
+         WHERE m.session_id = $1 AND m.attempt = $2 AND m.released_at IS NULL AND p.epoch = $3))
+RETURNING s.session_id;

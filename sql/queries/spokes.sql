@@ -16,9 +16,12 @@ SELECT s.spoke_id, s.name, s.public_key, s.revoked_at FROM spokes s WHERE s.spok
 -- name: accept_hello
 -- A new connection of a spoke: the epoch fences what the connection before may still send. Orders
 -- are numbered after the last one on its disk: it would take a smaller number for one seen before.
-UPDATE spokes SET epoch = epoch + 1, cmd_seq = greatest(cmd_seq, $9::bigint), online = true, incarnation = $2, boot_id = $3, version = $4,
-       slots = least($5::int, max_slots), labels = labels || $6::jsonb, detail = $7::jsonb, last_seen_at = now(),
-       lease_expires_at = now() + $8::interval
+UPDATE spokes SET epoch = epoch + 1, cmd_seq = greatest(cmd_seq, $9::bigint), online = true,
+       incarnation = $2, boot_id = $3, version = $4, slots = least($5::int, max_slots),
+       labels = labels || $6::jsonb, detail = $7::jsonb, last_seen_at = now(),
+       connected_at = now(), hub = $10::text,
+       -- With a hub that holds its link, the time does not run while that hub hears it.
+       lease_expires_at = CASE WHEN $10::text IS NULL THEN now() + $8::interval END
  WHERE spoke_id = $1 AND revoked_at IS NULL
 RETURNING epoch, cmd_seq, boot_id;
 
@@ -43,25 +46,6 @@ SELECT s.session_id, s.attempt AS current_attempt, s.state, s.desired FROM sessi
 UPDATE mappings SET released_at = now(), release_reason = $3
  WHERE session_id = $1 AND attempt = $2 AND released_at IS NULL RETURNING spoke_id;
 
--- name: renew_leases
--- All spokes heard since the last time, in one statement. One that was called out of reach comes
--- back with a hello.
-WITH heard AS (
-    SELECT s.spoke_id FROM spokes s
-     WHERE s.spoke_id = ANY ($1::text[]) AND s.online AND s.revoked_at IS NULL
-     ORDER BY s.spoke_id FOR NO KEY UPDATE)
-UPDATE spokes p SET lease_expires_at = now() + $2::interval, last_seen_at = now()
-  FROM heard WHERE p.spoke_id = heard.spoke_id RETURNING p.spoke_id;
-
--- name: expired_spokes
--- Spokes whose lease is over, and how many there are in all.
-SELECT s.spoke_id, s.lease_expires_at < now() AS expired FROM spokes s
- WHERE s.online AND s.revoked_at IS NULL;
-
--- name: mark_offline
-UPDATE spokes SET online = false WHERE spoke_id = $1 AND online AND lease_expires_at < now()
-RETURNING spoke_id;
-
 -- name: sessions_out_of_reach
 -- What spokes without a lease hold, and is not known to be out of reach yet.
 SELECT m.session_id FROM mappings m JOIN sessions s ON s.session_id = m.session_id
@@ -85,9 +69,26 @@ UPDATE sessions SET abort_confirmed = $2 WHERE session_id = $1 AND desired = 'ab
 RETURNING session_id;
 
 -- name: long_unknown
--- Sessions that have been out of reach for longer than they may.
+-- Sessions that have been out of reach for longer than they may; a laptop may sleep.
 SELECT s.session_id, s.attempt FROM sessions s
- WHERE s.state = 'unknown' AND s.state_since < now() - $1::interval ORDER BY s.session_id LIMIT 100;
+  LEFT JOIN mappings m ON m.session_id = s.session_id AND m.attempt = s.attempt
+  LEFT JOIN spokes p ON p.spoke_id = m.spoke_id
+ WHERE s.state = 'unknown'
+   AND s.state_since < now() - CASE WHEN p.labels @> '{"laptop": "true"}' THEN $2::interval
+                                    ELSE $1::interval END
+ ORDER BY s.session_id LIMIT 100;
+
+-- name: found_session
+-- Its spoke is back and its agent runs: said by that connection, of the current attempt.
+SELECT tell(s.session_id, 'found', 'its spoke is back') AS state
+  FROM sessions s JOIN mappings m ON m.session_id = s.session_id AND m.attempt = s.attempt
+  JOIN spokes p ON p.spoke_id = m.spoke_id
+ WHERE s.session_id = $1 AND s.attempt = $2 AND m.released_at IS NULL
+   AND p.spoke_id = $3 AND p.epoch = $4;
+
+-- name: hold_connection
+-- A connection of a spoke, while it is the newest: the next hello waits until we are done.
+SELECT p.spoke_id FROM spokes p WHERE p.spoke_id = $1 AND p.epoch = $2 FOR SHARE;
 
 -- name: silent_starts
 -- Start orders that a connected spoke has not taken in time.
@@ -95,12 +96,15 @@ SELECT m.session_id, m.attempt, m.spoke_id FROM mappings m
   JOIN sessions s ON s.session_id = m.session_id AND s.attempt = m.attempt
   JOIN spokes p ON p.spoke_id = m.spoke_id
  WHERE m.released_at IS NULL AND m.accepted_at IS NULL AND s.state = 'assigned' AND p.online
-   AND m.assigned_at < now() - $1::interval ORDER BY m.session_id LIMIT 100;
+   AND p.lease_expires_at IS NULL
+   AND greatest(m.assigned_at, p.connected_at) < now() - $1::interval ORDER BY m.session_id LIMIT 100;
 
 -- name: spoke_views
 -- Spokes as they are shown.
 SELECT p.spoke_id, p.name, p.online, p.cordoned, p.draining, p.labels, p.slots, p.version,
-       p.last_seen_at, p.detail, p.revoked_at, p.epoch,
+       CASE WHEN p.online AND p.lease_expires_at IS NULL
+            THEN (SELECT h.seen_at FROM hubs h WHERE h.instance = p.hub)
+            ELSE p.last_seen_at END AS last_seen_at, p.detail, p.revoked_at, p.epoch,
        (SELECT count(*) FROM mappings m WHERE m.spoke_id = p.spoke_id AND m.released_at IS NULL)::int
            AS live
   FROM spokes p

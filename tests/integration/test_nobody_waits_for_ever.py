@@ -46,8 +46,8 @@ async def test_a_hub_that_died_while_a_lease_ended_leaves_no_session_running(
 ) -> None:
     spoke, _, id, _ = await _running(store)
     await _out_of_reach(connections, spoke)
-    assert await store.exchange.expire(spoke)  # and here the first hub dies
-    assert await store.exchange.lose_contact() == [id]
+    assert await store.fleet.expire(spoke)  # and here the first hub dies
+    assert await store.fleet.lose_contact() == [id]
     assert (await store.sessions.view(id)).state is State.UNKNOWN
 
 
@@ -56,9 +56,9 @@ async def test_a_spoke_that_is_back_loses_nothing_to_a_late_reaper(
 ) -> None:
     spoke, _, id, _ = await _running(store)
     await _out_of_reach(connections, spoke)
-    assert await store.exchange.expire(spoke)
+    assert await store.fleet.expire(spoke)
     await store.exchange.greet(rows.hello(spoke), "1", 45)
-    assert await store.exchange.lose_contact() == []
+    assert await store.fleet.lose_contact() == []
     assert (await store.sessions.view(id)).state is State.RUNNING
 
 
@@ -66,10 +66,10 @@ async def test_one_out_of_reach_is_not_brought_back_by_a_heartbeat(
     store: Store, connections: Postgres
 ) -> None:
     """Only its hello says what became of its agents."""
-    spoke, _, _, _ = await _running(store)
+    spoke, epoch, _, _ = await _running(store)
     await _out_of_reach(connections, spoke)
-    assert await store.exchange.expire(spoke)
-    await store.exchange.renew([spoke], 45)
+    assert await store.fleet.expire(spoke)
+    assert await store.fleet.keep([(spoke, epoch)]) == set()
     assert not (await store.exchange.spoke(spoke)).online
 
 
@@ -194,7 +194,9 @@ async def test_a_spoke_settles_the_messages_of_its_own_session_only(store: Store
 async def test_aborts_and_placements_over_many_spokes_do_not_fail_each_other(
     store: Store,
 ) -> None:
-    spokes = [(await rows.spoke(store))[0] for _ in range(4)]
+    there = [await rows.spoke(store) for _ in range(4)]
+    epochs = {id: greeted.epoch for id, greeted in there}
+    spokes = list(epochs)
     tops = [(await rows.spawn(store)).session_id for _ in range(8)]
     below = {
         top: [(await rows.spawn(store, new_session(parent=top))).session_id for _ in range(4)]
@@ -210,7 +212,7 @@ async def test_aborts_and_placements_over_many_spokes_do_not_fail_each_other(
         await store.outbox.assign([(id, spoke, id.encode()) for id, spoke in choices])
 
     async def beat() -> None:
-        await store.exchange.renew(list(reversed(spokes)), 45)
+        await store.fleet.keep(list(reversed(epochs.items())))
 
     work = [_abort(store, top) for top in tops] + [place(ids) for ids in fresh]
     said = await asyncio.gather(*work, *(beat() for _ in tops), return_exceptions=True)

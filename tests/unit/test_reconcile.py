@@ -78,7 +78,7 @@ def test_an_order_that_never_arrived_is_not_given_up() -> None:
 
 def test_what_was_out_of_reach_and_runs_is_found() -> None:
     _, decisions = decide([_item()], [replace(HELD, state=State.UNKNOWN)], KNOWN, rebooted=False)
-    assert decisions == [Found("s")]
+    assert decisions == [Found("s", 2)]
 
 
 def test_what_has_exited_is_not_called_running() -> None:
