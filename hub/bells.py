@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 
 POLL_SECONDS = 1.0
 QUEUE = "queue"  #: a spoke may have room, or somebody is in the queue again
+ROOM = "room"  #: a session has ended
 SPAWNED = "spawned"  #: somebody new is in the queue
 HUBS = "hubs"  #: a hub came, is to drain, or a spoke has moved from one to another
 
@@ -34,8 +35,8 @@ class Bell:
     def ring(self) -> None:
         self._rung.set()
 
-    async def wait(self, within: float = POLL_SECONDS) -> None:
-        """Return when rung since the last wait, or after ``within`` seconds."""
+    async def wait(self, within: float | None = POLL_SECONDS) -> None:
+        """Return when rung since the last wait, or after ``within`` seconds; None: not before."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within):
                 await self._rung.wait()

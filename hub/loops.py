@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from hub.bells import POLL_SECONDS, QUEUE, SPAWNED, outbox
+from hub.bells import POLL_SECONDS, QUEUE, ROOM, SPAWNED
 from hub.core import placement
 from hub.desk import Desk
 from hub.duties import Deadlines, Retention
@@ -33,6 +33,7 @@ async def run(desk: Desk, waker: Waker, version: str) -> None:
         group.create_task(waker.run())
         group.create_task(_forever("watch", watch.turn))
         group.create_task(_forever("placement", Placement(desk).turn))
+        group.create_task(_forever("outboxes", Outboxes(desk).turn))
         group.create_task(_forever("asks", Reception(desk).turn))
         group.create_task(_forever("reaper", Reaper(desk, leader).turn))
         group.create_task(_forever("deadlines", Deadlines(desk, leader).turn))
@@ -50,21 +51,28 @@ async def _forever(name: str, turn: Callable[[], Awaitable[None]]) -> None:
 
 @dataclass(slots=True)
 class Placement:
-    """While no spoke has room, those who are spawned wake nobody: only room does."""
+    """While no spoke has room, those who are spawned wake nobody; while nobody waits, room does
+    not."""
 
     desk: Desk
     full: bool = False
+    idle: bool = False
 
     async def turn(self) -> None:
         bells = self.desk.bells
-        with bells.listening(QUEUE) as room, bells.listening(QUEUE, SPAWNED) as anything:
+        with (
+            bells.listening(QUEUE, ROOM) as room,
+            bells.listening(QUEUE, SPAWNED) as work,
+            bells.listening(QUEUE, SPAWNED, ROOM) as anything,
+        ):
             while True:
                 while await self._place():
                     pass
-                await (room if self.full else anything).wait(POLL_SECONDS)
+                bell = room if self.full else work if self.idle else anything
+                await bell.wait(POLL_SECONDS)
 
     async def _place(self) -> bool:
-        """Whether anybody was placed."""
+        """Whether somebody was placed, and more may be."""
         desk = self.desk
         rooms = [
             placement.Room(row.spoke_id, row.name, views.labels(row.labels), row.slots, row.live)
@@ -74,6 +82,7 @@ class Placement:
         if self.full:
             return False
         waiting = await desk.store.outbox.waiting([r.spoke_id for r in rooms], PLACED_AT_ONCE)
+        self.idle = not waiting
         attempts = {row.session_id: row.attempt + 1 for row in waiting}
         places = placement.decide(
             [
@@ -88,7 +97,19 @@ class Placement:
             (p.session_id, p.spoke_id, desk.spokes.mint(p.session_id, attempts[p.session_id]))
             for p in places
         ]
-        assigned = await desk.store.outbox.assign(choices)
-        taken = {row.session_id for row in assigned if row.attempt is not None}
-        desk.bells.ring(*taken, *{outbox(p.spoke_id) for p in places if p.session_id in taken})
-        return bool(taken)
+        placed = await desk.store.outbox.assign(choices)
+        desk.spokes.deliver(placed)
+        desk.bells.ring(*(row.session_id for row in placed))
+        was_all = len(waiting) < PLACED_AT_ONCE and len(placed) == len(choices)
+        return bool(placed) and not was_all
+
+
+@dataclass(slots=True)
+class Outboxes:
+    """What another hub ordered, or could not be told when it was: one look for all spokes."""
+
+    desk: Desk
+
+    async def turn(self) -> None:
+        await asyncio.sleep(POLL_SECONDS)
+        await self.desk.spokes.look()

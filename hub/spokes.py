@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -11,10 +12,10 @@ from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from hub.bells import QUEUE, Bells, outbox
 from hub.store import Store
-from hub.store.rows import OrderRow
+from hub.store.rows import OrderRow, PlacedRow
 from protocol import tokens
 from protocol.aio.node import Node
-from protocol.codec import Object
+from protocol.codec import Object, encode
 from protocol.errors import CallError, LinkLost, ResourceExhausted, Unavailable
 from protocol.limits import MAX_FRAME_BYTES
 from protocol.ops.catalogue import SPOKE_ORDERS
@@ -47,6 +48,7 @@ class Connected:
     spoke_id: str
     link: LinkId
     epoch: int
+    at_hand: list[PlacedRow] = field(default_factory=list[PlacedRow])  #: just committed, not told
     dispatcher: asyncio.Task[None] | None = field(default=None)
 
 
@@ -105,6 +107,19 @@ class Spokes:
 
     # The outbox, told in order.
 
+    def deliver(self, placed: Sequence[PlacedRow]) -> None:
+        """These orders were committed: tell them, where the spoke is connected here."""
+        for row in placed:
+            if (spoke := self._connected.get(row.spoke_id)) is not None:
+                spoke.at_hand.append(row)
+        self._bells.ring(*{outbox(row.spoke_id) for row in placed})
+
+    async def look(self) -> None:
+        """Ring for those of our spokes that have something to be told, whoever ordered it."""
+        if self._connected:
+            waited_for = await self._store.outbox.waited_for(list(self._connected))
+            self._bells.ring(*map(outbox, waited_for))
+
     async def _dispatch(self, node: Node, spoke: Connected) -> None:
         told = 0
         with self._bells.listening(outbox(spoke.spoke_id)) as bell:
@@ -120,11 +135,11 @@ class Spokes:
                     # A link on which nothing is ordered any more would look well for ever.
                     logger.exception("orders for %s", spoke.spoke_id)
                     told = 0
-                await bell.wait()
+                await bell.wait(None)
 
     async def _tell(self, node: Node, spoke: Connected, told: int) -> int:
         """Tell what is pending after ``told``; the last sequence number that is on its disk."""
-        while rows := await self._store.outbox.pending(spoke.spoke_id, told, ORDERS_AT_ONCE):
+        while rows := await self._next(spoke, told):
             rows, orders = await self._fitting(rows)
             params: Object = {"epoch": spoke.epoch, "orders": orders}
             try:
@@ -147,16 +162,25 @@ class Spokes:
             told = rows[-1].seq
         return told
 
-    async def _fitting(self, rows: list[OrderRow]) -> tuple[list[OrderRow], list[JsonValue]]:
+    async def _next(self, spoke: Connected, told: int) -> Sequence[OrderRow]:
+        """What is at hand, if that is what follows; else what the database has."""
+        placed, spoke.at_hand = spoke.at_hand[:ORDERS_AT_ONCE], []
+        if placed and all(row.alone and row.seq == n for n, row in enumerate(placed, told + 1)):
+            return placed
+        return await self._store.outbox.pending(spoke.spoke_id, told, ORDERS_AT_ONCE)
+
+    async def _fitting(
+        self, rows: Sequence[OrderRow]
+    ) -> tuple[Sequence[OrderRow], list[JsonValue]]:
         """The first orders, as many as one frame surely takes; at least one."""
         orders: list[JsonValue] = []
         room = ORDERS_BYTES
         for row in rows:
-            order = await self._order(row)
-            room -= len(order.model_dump_json(by_alias=True))
+            order = (await self._order(row)).model_dump(mode="json", by_alias=True)
+            room -= len(encode(order))
             if orders and room < 0:
                 break
-            orders.append(order.model_dump(mode="json", by_alias=True))
+            orders.append(order)
         return rows[: len(orders)], orders
 
     async def _skip(self, row: OrderRow, why: CallError) -> int:
@@ -188,7 +212,6 @@ class Spokes:
         )
 
     async def _start(self, row: OrderRow) -> StartOrder:
-        said = await self._store.outbox.queued_messages(row.session_id)
         return StartOrder.model_validate(
             {
                 **_SPEC.validate_python(row.spec),
@@ -200,12 +223,7 @@ class Spokes:
                 "parent_session_id": row.parent_id,
                 "worktree": row.worktree,
                 "resume": row.worktree is not None,
-                "messages": [
-                    MessageOrder(
-                        message_id=one.message_id, text=one.text, mode=one.mode, sender=one.sender
-                    )
-                    for one in said
-                ],
+                "messages": [],
                 "credential": await self._credential(row),
             }
         )

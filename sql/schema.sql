@@ -4,6 +4,7 @@
 -- Lock order everywhere: sessions (by id) -> mappings -> spokes.
 -- Fences: sessions.attempt fences a run, spokes.epoch fences a connection.
 
+-- The ends come last.
 CREATE TYPE session_state AS ENUM (
     'queued', 'assigned', 'starting', 'running', 'unknown', 'aborting',
     'completed', 'blocked', 'failed', 'aborted', 'lost');
@@ -184,7 +185,7 @@ CREATE TABLE sessions (
     abort_id text REFERENCES aborts,
     abort_before session_state,
     abort_confirmed boolean,
-    CHECK ((finished_at IS NOT NULL) = session_ended(state))) WITH (fillfactor = 70);
+    CHECK ((finished_at IS NOT NULL) = (state >= 'completed'))) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX sessions_key ON sessions (owner, idem_key) WHERE idem_key IS NOT NULL;
 CREATE UNIQUE INDEX sessions_branch ON sessions (repo, branch) WHERE NOT session_ended(state);
 CREATE INDEX sessions_queue ON sessions (priority DESC, created_at, session_id)
@@ -366,10 +367,11 @@ CREATE FUNCTION tell(s text, f session_fact, why text, b jsonb DEFAULT '{}',
                      silent boolean DEFAULT false)
 RETURNS session_state LANGUAGE plpgsql AS $$
 DECLARE
-    now_in session_state;
+    z sessions;
 BEGIN
     UPDATE sessions x
        SET state = t.after, state_since = clock_timestamp(), reason = why,
+           attempt = x.attempt + (f = 'placed')::int, last_seq = x.last_seq + (NOT silent)::int,
            activity = CASE WHEN t.after = 'running' THEN 'busy' END,
            started_at = CASE WHEN t.after = 'running' THEN coalesce(x.started_at, clock_timestamp())
                              ELSE x.started_at END,
@@ -378,17 +380,18 @@ BEGIN
            finished_at = CASE WHEN session_ended(t.after) THEN clock_timestamp() END
       FROM session_transitions t
      WHERE x.session_id = s AND t.state = x.state AND t.fact = f
-    RETURNING x.state INTO now_in;
-    IF now_in IS NOT NULL AND NOT silent THEN
-        PERFORM note(s, now_in::text,
-                     CASE WHEN why IS NULL THEN b ELSE b || jsonb_build_object('reason', why) END);
+    RETURNING x.* INTO z;
+    IF z.session_id IS NOT NULL AND NOT silent THEN
+        INSERT INTO session_events (birth_day, session_id, seq, attempt, kind, body)
+        VALUES (z.birth_day, s, z.last_seq, z.attempt, z.state::text,
+                CASE WHEN why IS NULL THEN b ELSE b || jsonb_build_object('reason', why) END);
     END IF;
     -- What a blocked session was told is told to its next attempt; of the others there is none.
-    IF session_ended(now_in) AND now_in <> 'blocked' THEN
+    IF session_ended(z.state) AND z.state <> 'blocked' THEN
         UPDATE messages x SET state = 'failed', reason = 'the session has ended'
          WHERE x.session_id = s AND x.state = 'queued';
     END IF;
-    RETURN now_in;
+    RETURN z.state;
 END $$;
 
 -- A new attempt of a session that has ended, on the spoke that has its worktree.
@@ -411,45 +414,76 @@ RETURNS bigint LANGUAGE sql AS $$
     SELECT sp, cmd_seq, s, a, k, b FROM q RETURNING seq
 $$;
 
--- Give a queued session to a spoke: state, mapping and start order in one transaction. The attempt,
--- or null where either of them is no longer as the decision saw it.
-CREATE FUNCTION assign(s text, sp text, digest bytea) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE
-    z sessions;
+-- Give a queued session to a spoke: state, mapping and start order in one transaction, and after the
+-- order what was said to it meanwhile. The attempt, the number of the start order, and whether it is
+-- the only one; no row where either of the two is no longer as the decision saw it.
+CREATE FUNCTION assign(s text, sp text, digest bytea)
+RETURNS TABLE (attempt int, seq bigint, alone boolean) LANGUAGE plpgsql AS $$
 BEGIN
-    SELECT * INTO z FROM sessions WHERE session_id = s FOR NO KEY UPDATE;
-    IF z.state IS DISTINCT FROM 'queued' OR z.desired <> 'run' THEN RETURN NULL; END IF;
-    UPDATE sessions SET attempt = attempt + 1 WHERE session_id = s;
     INSERT INTO mappings (session_id, attempt, spoke_id, repo, branch, agent, credential)
-    VALUES (s, z.attempt + 1, sp, z.repo, z.branch, z.agent, digest);
-    PERFORM FROM spokes WHERE spoke_id = sp AND online AND NOT cordoned AND NOT draining
-                          AND revoked_at IS NULL FOR NO KEY UPDATE;
-    IF NOT FOUND THEN RAISE EXCEPTION 'spoke gone' USING ERRCODE = 'CO002'; END IF;
+    SELECT s, x.attempt + 1, sp, x.repo, x.branch, x.agent, digest FROM sessions x
+     WHERE x.session_id = s AND x.state = 'queued' AND x.desired = 'run' FOR NO KEY UPDATE
+    ON CONFLICT DO NOTHING RETURNING mappings.attempt INTO attempt;
+    IF attempt IS NULL THEN RETURN; END IF;
+    UPDATE spokes x SET cmd_seq = x.cmd_seq + 1
+     WHERE x.spoke_id = sp AND x.online AND NOT x.cordoned AND NOT x.draining
+       AND x.revoked_at IS NULL
+    RETURNING x.cmd_seq INTO seq;
+    IF seq IS NULL THEN
+        DELETE FROM mappings m WHERE m.session_id = s AND m.attempt = assign.attempt;
+        RETURN;
+    END IF;
+    INSERT INTO commands (spoke_id, seq, session_id, attempt, kind)
+    VALUES (sp, assign.seq, s, assign.attempt, 'start');
     PERFORM tell(s, 'placed', NULL, jsonb_build_object('spoke', sp));
-    PERFORM order_to(sp, s, z.attempt + 1, 'start');
-    RETURN z.attempt + 1;
-EXCEPTION WHEN SQLSTATE 'CO002' OR unique_violation THEN
-    RETURN NULL;
+    PERFORM order_to(sp, s, assign.attempt, 'message', jsonb_build_object(
+                'messageId', q.message_id, 'text', q.text, 'mode', q.mode, 'sender', q.sender))
+       FROM (SELECT * FROM messages x WHERE x.session_id = s AND x.state = 'queued'
+              ORDER BY x.ord) q;
+    alone := NOT FOUND;
+    RETURN NEXT;
+END $$;
+
+-- Assign several: all sessions are held before the first spoke is, and spokes in the order given.
+CREATE FUNCTION assign_all(ids text[], held_by text[], digests bytea[])
+RETURNS TABLE (session_id text, spoke_id text, attempt int, seq bigint, alone boolean)
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM sessions x WHERE x.session_id = ANY (ids)
+      ORDER BY x.session_id FOR NO KEY UPDATE;
+    RETURN QUERY SELECT i.id, i.sp, a.attempt, a.seq, a.alone
+      FROM unnest(ids, held_by, digests) AS i (id, sp, digest), assign(i.id, i.sp, i.digest) a;
 END $$;
 
 -- Mark a session and all below it, level by level: a new snapshot for each level, so that with
 -- spawn's FOR SHARE on the parent no child slips through. Children that were spawned to continue
 -- are spared, with all below them. The orders come last: no spoke is locked before a session.
-CREATE FUNCTION abort_tree(root text, aid text, b jsonb, upgrade boolean)
-RETURNS TABLE (session_id text, before session_state, spoke_id text, spared boolean)
+-- Asked again, it is the first abort, and marks what has joined since. No rows: there is no such
+-- session, or it is not in the state that was seen.
+CREATE FUNCTION abort_tree(root text, fresh text, who text, b jsonb, upgrade boolean,
+                           only_in session_state)
+RETURNS TABLE (session_id text, before session_state, spoke_id text, spared boolean,
+               abort_id text, asked_at timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
     front text[] := ARRAY[root];
     told text[] := '{}';
     r record;
 BEGIN
+    SELECT coalesce(x.abort_id, fresh) INTO abort_id FROM sessions x
+     WHERE x.session_id = root AND x.state = coalesce(only_in, x.state) FOR NO KEY UPDATE;
+    IF NOT FOUND THEN RETURN; END IF;
+    INSERT INTO aborts (abort_id, session_id, reason, asked_by)
+    VALUES (abort_tree.abort_id, root, b ->> 'reason', who) ON CONFLICT DO NOTHING;
+    SELECT a.asked_at INTO asked_at FROM aborts a WHERE a.abort_id = abort_tree.abort_id;
+    b := b || jsonb_build_object('abortId', abort_id);
     WHILE cardinality(front) > 0 LOOP
         FOR r IN
             WITH locked AS (
                 SELECT x.session_id, x.state FROM sessions x
                 WHERE x.session_id = ANY (front) ORDER BY x.session_id FOR NO KEY UPDATE)
             UPDATE sessions y
-               SET desired = 'abort', abort_id = coalesce(y.abort_id, aid),
+               SET desired = 'abort', abort_id = coalesce(y.abort_id, abort_tree.abort_id),
                    abort_before = coalesce(y.abort_before, l.state)
               FROM locked l WHERE y.session_id = l.session_id
             RETURNING y.session_id AS id, l.state AS was
@@ -495,7 +529,7 @@ END $$;
 -- verdict: ok | stale_epoch (reconnect, touch nothing) | superseded (stop that run).
 -- records: a list of [at in ms since 1970, kind, body].
 CREATE FUNCTION append_records(sp text, ep bigint, s text, a int, first bigint, records jsonb)
-RETURNS TABLE (verdict text, stored bigint, first_seq bigint, skipped int, moved boolean)
+RETURNS TABLE (verdict text, stored bigint, first_seq bigint, skipped int)
 LANGUAGE plpgsql AS $$
 DECLARE
     z sessions;
@@ -504,7 +538,6 @@ DECLARE
     skip int;
     r jsonb;
 BEGIN
-    moved := false;
     SELECT * INTO z FROM sessions x WHERE x.session_id = s FOR NO KEY UPDATE;
     SELECT * INTO m FROM mappings x
      WHERE x.session_id = s AND x.attempt = a AND x.spoke_id = sp FOR NO KEY UPDATE;
@@ -538,7 +571,6 @@ BEGIN
               ORDER BY o
     LOOP
         PERFORM apply_record(s, a, r ->> 1, r -> 2);
-        moved := true;
     END LOOP;
     RETURN NEXT;
 END $$;

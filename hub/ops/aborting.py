@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import JsonValue
 
-from hub.bells import QUEUE, outbox
+from hub.bells import ROOM, outbox
 from hub.desk import Desk
 from hub.ops import views
-from hub.store.rows import AbortRow, ViewRow
+from hub.store.rows import ViewRow
 from protocol import ids
 from protocol.ops.sessions import AbortedCall, Ended, Receipt
 from protocol.session import State
 
 VIEWS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """An abort under way. ``hit``: the sessions that it marked."""
+
+    abort_id: str
+    asked_at: datetime
+    hit: set[str]
+    calls: list[AbortedCall]
 
 
 async def abort_one(
@@ -27,26 +38,24 @@ async def abort_one(
     grace_ms: int | None = None,
     now: bool = False,
     only_in: State | None = None,
-) -> tuple[AbortRow, list[AbortedCall]]:
+) -> Aborted:
     """Mark a session and all below it, tell the spokes, and abort the calls that they made.
 
     Raises FailedPrecondition (MOVED_ON) when it is not ``only_in`` that state.
     """
     body: dict[str, JsonValue] = {"reason": reason, "graceMs": grace_ms, "now": now}
-    under, marked = await desk.store.sessions.abort(
+    marked = await desk.store.sessions.abort(
         session_id, ids.new_abort(), asked_by, body, upgrade=now or grace_ms is not None,
         only_in=only_in,
     )  # fmt: skip
     hit = {row.session_id for row in marked if not row.spared}
     calls = desk.links.abort_calls(hit, reason or "the session is being aborted")
-    desk.bells.ring(*{outbox(row.spoke_id) for row in marked if row.spoke_id}, *hit, QUEUE)
-    return under, calls
+    desk.bells.ring(*{outbox(row.spoke_id) for row in marked if row.spoke_id}, *hit, ROOM)
+    return Aborted(marked[0].abort_id, marked[0].asked_at, hit, calls)
 
 
-async def receipt(
-    desk: Desk, root: str, under: AbortRow, calls: list[AbortedCall]
-) -> tuple[Receipt, list[str]]:
-    """The receipt as things are now, and the sessions that are not over yet."""
+async def receipt(desk: Desk, root: str, under: Aborted) -> Receipt:
+    """The receipt as things are now."""
     tree = await desk.store.sessions.tree(root)
     hit = [row.session_id for row in tree if not row.spared]
     rows: list[ViewRow] = []
@@ -55,16 +64,15 @@ async def receipt(
     order = {id: n for n, id in enumerate(hit)}
     rows.sort(key=lambda row: order[row.session_id])
     ended_ones = [ended(row) for row in rows]
-    said = Receipt(
+    return Receipt(
         abort_id=under.abort_id,
         session_id=root,
         accepted_at=under.asked_at,
         complete=all(one.confirmed for one in ended_ones),
         sessions=ended_ones,
-        calls=calls,
+        calls=under.calls,
         spared=[row.session_id for row in tree if row.spared],
     )
-    return said, [row.session_id for row in rows if not row.state.ended]
 
 
 def ended(row: ViewRow) -> Ended:

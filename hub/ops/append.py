@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import JsonValue
 from pydantic_core import to_json
 
-from hub.bells import QUEUE
+from hub.bells import QUEUE, ROOM
 from hub.desk import Asked, Desk
 from hub.ops.registry import Operation
 from hub.store.rows import AppendRow
@@ -48,9 +48,9 @@ async def _tell(desk: Desk, params: AppendParams, records: list[Record], row: Ap
         return
     new = records[row.skipped or 0 :]
     desk.feed.stored(params.session_id, row.first_seq, params.attempt, new)
-    if row.moved:
-        desk.bells.ring(QUEUE)
     if records[-1].kind == "exited":
+        # What was said to it just before it was blocked puts it into the queue again.
+        desk.bells.ring(QUEUE if records[-1].body.get("outcome") == "blocked" else ROOM)
         over = Cancelled("SESSION_ENDED", "the session that asked for this has ended")
         desk.links.close(params.session_id, CLOSE_UNAUTHENTICATED, over, lost=True)
 

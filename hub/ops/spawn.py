@@ -40,9 +40,12 @@ async def spawn(desk: Desk, asked: Asked[SpawnParams]) -> Spawned:
     new = _new_session(asked, params)
     storing = asyncio.create_task(_store(desk, asked, new))
     try:
-        stored = await asyncio.shield(storing)
-        if params.until == "queued" and stored.created:
-            return _accepted(new)
+        with desk.bells.listening(new.session_id) as bell:
+            stored = await asyncio.shield(storing)
+            if stored.created:
+                if params.until == "queued":
+                    return _accepted(new)
+                await bell.wait()  # nothing is to be seen before
         row = await _wait_for(desk, stored.session_id, params.until)
     except asyncio.CancelledError:
         await asyncio.shield(_take_back(desk, asked, storing))
@@ -138,11 +141,9 @@ def _fingerprint(params: SpawnParams) -> bytes:
 async def _wait_for(desk: Desk, id: str, until: Until) -> ViewRow:
     enough = _FAR_ENOUGH[until]
     with desk.bells.listening(id) as bell:
-        while True:
-            row = await desk.store.sessions.view(id)
-            if row.state in enough:
-                return row
+        while (await desk.store.sessions.story(id)).state not in enough:
             await bell.wait()
+    return await desk.store.sessions.view(id)
 
 
 def _accepted(new: NewSession) -> Spawned:

@@ -6,7 +6,7 @@ import asyncio
 
 from pydantic import JsonValue
 
-from hub.bells import QUEUE
+from hub.bells import QUEUE, ROOM
 from hub.desk import Asked, Desk
 from hub.ops import views
 from hub.ops.aborting import abort_one
@@ -73,7 +73,7 @@ async def drain(desk: Desk, asked: Asked[DrainParams]) -> Drained:
         for one in live:
             await abort_one(desk, one.session_id, asked.principal.owner, "its spoke is drained")
     deadline = asyncio.get_running_loop().time() + params.wait_ms / 1_000
-    with desk.bells.listening(QUEUE) as bell:
+    with desk.bells.listening(QUEUE, ROOM) as bell:
         while live := await desk.store.exchange.live_on(row.spoke_id):
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:

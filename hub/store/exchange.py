@@ -12,16 +12,15 @@ from hub.store import queries
 from hub.store.postgres import Postgres, again
 from hub.store.rows import (
     AppendRow,
-    AssignedRow,
     AttemptRow,
     HeldRow,
     HelloRow,
     KnownRow,
     LiveRow,
     OrderRow,
+    PlacedRow,
     QueuedRow,
     RoomRow,
-    SaidRow,
     SilentRow,
     SpokeKeyRow,
     SpokeRow,
@@ -192,23 +191,20 @@ class Outbox:
     async def room(self) -> list[RoomRow]:
         return await queries.spokes_with_room.all(self._pool)
 
-    async def assign(self, choices: Sequence[tuple[str, str, bytes]]) -> list[AssignedRow]:
-        """Give sessions to spokes: (session, spoke, digest of the session's token) each."""
+    async def assign(self, choices: Sequence[tuple[str, str, bytes]]) -> list[PlacedRow]:
+        """Give sessions to spokes: (session, spoke, digest of the session's token) each. The start
+        orders of those who were given, by number."""
         by_spoke = sorted(choices, key=lambda choice: choice[1])
         ids, spokes, digests = (list(column) for column in zip(*by_spoke, strict=True))
-
-        async def give() -> list[AssignedRow]:
-            async with self._postgres.transaction() as db:
-                await queries.lock_sessions.all(db, ids)  # then spoke by spoke, as everybody does
-                return await queries.assign_sessions.all(db, ids, spokes, digests)
-
-        return await again(give)
+        return await again(lambda: queries.assign_sessions.all(self._pool, ids, spokes, digests))
 
     async def pending(self, spoke_id: str, after: int, limit: int) -> list[OrderRow]:
         return await queries.pending_orders.all(self._pool, spoke_id, after, limit)
 
-    async def queued_messages(self, session_id: str) -> list[SaidRow]:
-        return await queries.queued_messages.all(self._pool, session_id)
+    async def waited_for(self, spokes: Sequence[str]) -> list[str]:
+        """Those of the spokes that have something to be told."""
+        rows = await queries.spokes_with_orders.all(self._pool, list(spokes))
+        return [row.spoke_id for row in rows]
 
     async def acked(self, spoke_id: str, seq: int, epoch: int | None = None) -> None:
         """Its orders up to ``seq`` are on its disk, said the connection with this epoch."""

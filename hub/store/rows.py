@@ -116,17 +116,13 @@ class SeqRow:
 
 
 @dataclass(frozen=True, slots=True)
-class AbortRow:
-    abort_id: str
-    asked_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class MarkedRow:
     session_id: str
     before: State | None
     spoke_id: str | None
     spared: bool
+    abort_id: str
+    asked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +143,6 @@ class AppendRow:
     stored: int
     first_seq: int | None
     skipped: int | None
-    moved: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +178,6 @@ class MessageRow:
     mode: str
     state: str
     reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class SaidRow:
-    message_id: str
-    text: str
-    mode: str
-    sender: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,12 +307,6 @@ class RoomRow:
 
 
 @dataclass(frozen=True, slots=True)
-class AssignedRow:
-    session_id: str
-    attempt: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class OrderRow:
     seq: int
     session_id: str
@@ -339,9 +320,15 @@ class OrderRow:
     agent: str
     spec: Json
     parent_id: str | None
-    current_attempt: int
-    desired: str
     worktree: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRow(OrderRow):
+    """``alone``: nothing follows it that was said to the session."""
+
+    spoke_id: str
+    alone: bool
 
 
 @dataclass(frozen=True, slots=True)

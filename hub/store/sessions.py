@@ -11,7 +11,6 @@ from pydantic import JsonValue
 from hub.store import queries
 from hub.store.postgres import Postgres, again
 from hub.store.rows import (
-    AbortRow,
     EventRow,
     MarkedRow,
     MessageRow,
@@ -101,34 +100,24 @@ class Sessions:
     async def abort(
         self, id: str, abort_id: str, asked_by: str, body: Body, *, upgrade: bool,
         only_in: State | None = None,
-    ) -> tuple[AbortRow, list[MarkedRow]]:  # fmt: skip
+    ) -> list[MarkedRow]:  # fmt: skip
         """Mark a tree. Asking again gives the first abort's id and marks what has joined since.
 
         ``only_in``: the state that the decision saw. Raises FailedPrecondition (MOVED_ON) when
         the session is in another by now.
         """
-        return await again(
-            lambda: self._abort(id, abort_id, asked_by, body, upgrade=upgrade, only_in=only_in)
-        )
+        orders: Body = {**body, "outcome": "aborted"}
+        asked = id, abort_id, asked_by, orders, upgrade, only_in
+        marked = await again(lambda: queries.abort_tree.all(self._pool, *asked))
+        if not marked and only_in is not None:
+            raise FailedPrecondition("MOVED_ON", f"{id} is not {only_in} any more")
+        if not marked:
+            raise no_session(id)
+        return marked
 
-    async def _abort(
-        self, id: str, abort_id: str, asked_by: str, body: Body, *, upgrade: bool,
-        only_in: State | None,
-    ) -> tuple[AbortRow, list[MarkedRow]]:  # fmt: skip
-        async with self._postgres.transaction() as db:
-            locked = await queries.lock_session.one(db, id)
-            if locked is None:
-                raise no_session(id)
-            if only_in is not None and locked.state is not only_in:
-                raise FailedPrecondition("MOVED_ON", f"{id} is {locked.state} by now")
-            under = await queries.current_abort.one(db, id)
-            if under is None:
-                await queries.make_abort.all(db, abort_id, id, str(body["reason"]), asked_by)
-            current = abort_id if under is None else under.abort_id
-            orders: Body = {**body, "abortId": current, "outcome": "aborted"}
-            marked = await queries.abort_tree.all(db, id, current, orders, upgrade)
-            now_under = await queries.current_abort.only(db, id)
-        return now_under, marked
+    async def live_among(self, ids: Sequence[str]) -> list[str]:
+        """Those of ``ids`` that have not ended."""
+        return [row.session_id for row in await queries.live_among.all(self._pool, list(ids))]
 
     async def request_exit(self, id: str, body: Body) -> OrderedRow | None:
         """Order the safe exit that a session asked for. None: nothing of it runs."""

@@ -16,8 +16,3 @@ SELECT s.session_id, s.state, s.desired, s.attempt, s.task, s.branch FROM sessio
 SELECT order_to(m.spoke_id, m.session_id, m.attempt, 'message', $2::jsonb) AS seq, m.spoke_id
   FROM mappings m JOIN sessions s ON s.session_id = m.session_id AND s.attempt = m.attempt
  WHERE m.session_id = $1 AND m.released_at IS NULL;
-
--- name: queued_messages
--- What was said to a session and has not reached its agent, oldest first.
-SELECT m.message_id, m.text, m.mode, m.sender FROM messages m
- WHERE m.session_id = $1 AND m.state = 'queued' ORDER BY m.ord;

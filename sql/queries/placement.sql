@@ -18,21 +18,24 @@ SELECT r.spoke_id, r.name, r.labels, r.slots, r.live FROM (
      WHERE p.online AND NOT p.cordoned AND NOT p.draining AND p.revoked_at IS NULL) r
  WHERE r.live < r.slots ORDER BY r.spoke_id;
 
--- name: lock_sessions
--- Hold several sessions, in the order that everybody keeps.
-SELECT s.session_id FROM sessions s WHERE s.session_id = ANY ($1::text[])
- ORDER BY s.session_id FOR NO KEY UPDATE;
-
 -- name: assign_sessions
--- Give queued sessions to spokes. Null: one of the two is no longer as the decision saw it.
-SELECT i.session_id, assign(i.session_id, i.spoke_id, i.digest) AS attempt
-  FROM unnest($1::text[], $2::text[], $3::bytea[]) AS i (session_id, spoke_id, digest);
+-- Give queued sessions to spokes: a row for each that was given, which is its start order. What it is
+-- made of was there before, and never changes.
+SELECT a.seq, a.session_id, a.attempt, 'start'::text AS kind, '{}'::jsonb AS body, s.task, s.repo,
+       s.base, s.branch, s.agent, s.spec, s.parent_id,
+       (SELECT o.worktree FROM mappings o WHERE o.session_id = a.session_id
+          AND o.spoke_id = a.spoke_id AND o.attempt < a.attempt AND o.worktree IS NOT NULL
+        ORDER BY o.attempt DESC LIMIT 1) AS worktree,
+       a.spoke_id, a.alone
+  FROM assign_all($1::text[], $2::text[], $3::bytea[]) a
+  JOIN sessions s ON s.session_id = a.session_id
+ ORDER BY a.seq;
 
 -- name: pending_orders
 -- The outbox of a spoke after a sequence number, with all that a start needs. The start of an
 -- attempt that was given up meanwhile is withdrawn.
 SELECT c.seq, c.session_id, c.attempt, c.kind, c.body, s.task, s.repo, s.base, s.branch, s.agent,
-       s.spec, s.parent_id, s.attempt AS current_attempt, s.desired,
+       s.spec, s.parent_id,
        (SELECT o.worktree FROM mappings o WHERE o.session_id = c.session_id
           AND o.spoke_id = c.spoke_id AND o.attempt < c.attempt AND o.worktree IS NOT NULL
         ORDER BY o.attempt DESC LIMIT 1) AS worktree
@@ -42,6 +45,11 @@ SELECT c.seq, c.session_id, c.attempt, c.kind, c.body, s.task, s.repo, s.base, s
         SELECT FROM mappings m WHERE m.session_id = c.session_id AND m.attempt = c.attempt
            AND m.released_at IS NULL))
  ORDER BY c.seq LIMIT $3;
+
+-- name: spokes_with_orders
+-- Which of these spokes have something in their outbox.
+SELECT i.spoke_id FROM unnest($1::text[]) AS i (spoke_id)
+ WHERE EXISTS (SELECT FROM commands c WHERE c.spoke_id = i.spoke_id AND c.acked_at IS NULL);
 
 -- name: ack_orders
 -- The spoke has them on its disk, by the word of its newest connection.

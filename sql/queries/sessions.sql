@@ -114,18 +114,15 @@ SELECT tell($1, $2::session_fact, $3, $4::jsonb) AS state;
 -- One event of the hub's own.
 SELECT note($1, $2, $3::jsonb) AS seq;
 
--- name: make_abort
-INSERT INTO aborts (abort_id, session_id, reason, asked_by) VALUES ($1, $2, $3, $4);
-
--- name: current_abort
--- The abort that a session is under, if any.
-SELECT a.abort_id, a.asked_at FROM sessions s JOIN aborts a ON a.abort_id = s.abort_id
- WHERE s.session_id = $1;
-
 -- name: abort_tree
 -- Mark a session and all below it, with the stop orders for their spokes.
-SELECT t.session_id, t.before, t.spoke_id, t.spared
-  FROM abort_tree($1, $2, $3::jsonb, $4::boolean) t;
+SELECT t.session_id, t.before, t.spoke_id, t.spared, t.abort_id, t.asked_at
+  FROM abort_tree($1, $2, $3, $4::jsonb, $5::boolean, $6::session_state) t;
+
+-- name: live_among
+-- Those of these sessions that have not ended.
+SELECT s.session_id FROM sessions s
+ WHERE s.session_id = ANY ($1::text[]) AND NOT session_ended(s.state);
 
 -- name: overdue_sessions
 -- Sessions whose time to be placed, or to run, is over.

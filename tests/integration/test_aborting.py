@@ -11,7 +11,7 @@ from tests.support.rows import new_session, record
 
 
 async def _abort(store: Store, root: str, *, upgrade: bool = False) -> str:
-    under, _ = await store.sessions.abort(
+    under, *_ = await store.sessions.abort(
         root, f"ab_{root}", "test", {"reason": "enough", "now": upgrade}, upgrade=upgrade
     )
     return under.abort_id
@@ -43,7 +43,7 @@ async def test_asking_twice_gives_the_first_abort_and_orders_nothing_more(store:
     await rows.run(store, spoke, at.epoch, id)
     first = await _abort(store, id)
     before = await store.outbox.pending(spoke, 0, 100)
-    under, _ = await store.sessions.abort(id, "ab_other", "test", {"reason": "r"}, upgrade=False)
+    under, *_ = await store.sessions.abort(id, "ab_other", "test", {"reason": "r"}, upgrade=False)
     assert under.abort_id == first
     assert await store.outbox.pending(spoke, 0, 100) == before
 

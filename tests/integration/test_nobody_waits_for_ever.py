@@ -148,7 +148,11 @@ async def test_what_was_said_just_before_it_was_blocked_reopens_it(store: Store)
     blocked = record("exited", outcome="blocked", reason="which one?")
     await store.exchange.append(spoke, epoch, id, attempt, 3, [blocked])
     assert (await store.sessions.view(id)).state is State.QUEUED
-    assert [said.text for said in await store.outbox.queued_messages(id)] == ["go"]
+    assert await rows.assign(store, id, spoke) == attempt + 1
+    *_, start, said = await store.outbox.pending(spoke, 0, 100)
+    assert (start.kind, said.kind, said.attempt) == ("start", "message", attempt + 1)
+    assert isinstance(said.body, dict)
+    assert said.body["text"] == "go"
 
 
 async def test_a_blocked_session_under_abort_stays_ended(store: Store) -> None:
