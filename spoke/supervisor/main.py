@@ -1,7 +1,7 @@
-"""Entry of a supervisor: waits for one assignment on stdin, then becomes that attempt's process.
+"""A supervisor from its birth: waits for one assignment on stdin, then is that attempt's process.
 
-Started as ``python -I -S`` and ahead of need: until the assignment comes it is a warm spare that
-has everything loaded and dies with whoever holds the other end of its stdin.
+Until the assignment comes it is a warm spare, which dies with whoever holds the other end of its
+stdin.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ def main() -> None:
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # what a careless parent left open
     _take_signals()
     tree.become_subreaper()
+    with suppress(BrokenPipeError):
+        os.write(1, encode({"pid": os.getpid()}) + b"\n")
     line = _read_line()
     if not line:
         return
@@ -83,9 +85,7 @@ def _read_line() -> bytes:
 
 
 def _detach(folder: str) -> None:
-    """Hold nothing of the daemon's: no session, no folder, no stdin, no stderr."""
-    if os.getsid(0) != os.getpid():
-        os.setsid()
+    """Hold nothing of the daemon's: no folder, no stdin, no stderr."""
     os.chdir("/")
     log = os.open(f"{folder}/supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 2)

@@ -526,7 +526,7 @@ async def main():
         print(started.pid, started.supervisor_pid, flush=True)
     else:
         supervisors.warm()
-        print(*(spare.pid for spare in supervisors._spares), flush=True)
+        print(*[(await spare.met()).pid for spare in supervisors._spares], flush=True)
     await asyncio.sleep(600)
 asyncio.run(main())
 """
@@ -570,6 +570,7 @@ async def test_a_warm_spare_dies_with_its_parent() -> None:
 
 async def test_spares_are_replaced_and_dismissed(supervisors: Supervisors) -> None:
     (spare,) = supervisors._spares
+    await spare.met()
     os.kill(spare.pid, signal.SIGKILL)
     await until(lambda: spare.is_gone)
     case = Case(supervisors)
@@ -579,8 +580,24 @@ async def test_spares_are_replaced_and_dismissed(supervisors: Supervisors) -> No
     assert case.started.supervisor_pid != spare.pid
     await until(lambda: supervisors._spares)
     (next_spare,) = supervisors._spares
+    await next_spare.met()
     await supervisors.close()
     assert not look_alive(next_spare.pid)
+    await case.clean()
+
+
+async def test_a_nursery_that_was_killed_is_replaced(supervisors: Supervisors) -> None:
+    (spare,) = supervisors._spares
+    await spare.met()
+    pid = supervisors._nursery._pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not look_alive(pid))
+    case = Case(supervisors)
+    for _ in range(2):  # the spare lives on, the next one comes from another nursery
+        await case.run("true")
+        await case.wait_exit()
+    assert supervisors._nursery._pid != pid
     await case.clean()
 
 
