@@ -124,6 +124,7 @@ class Folder:
             raise DataLoss("SPOOL_DAMAGED", str(error), advice="check the disk") from error
         try:
             writer.append(entries)
+            writer.sync()
         finally:
             writer.close()
 

@@ -62,7 +62,6 @@ _FRAME = struct.Struct("<IQQBII")
 _FRAME_BYTES = _FRAME.size
 _KINDS = {kind | flag: (kind, bool(flag)) for kind in Kind for flag in (0, OPEN)}
 _OUTPUT = frozenset({Kind.STDOUT, Kind.STDERR, Kind.STDOUT | OPEN, Kind.STDERR | OPEN})
-_SYNCED = frozenset({Kind.STARTING, Kind.RUNNING, Kind.EXITED})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -125,9 +124,11 @@ class Writer:
                 raise
             self._dropping = True
             return self.append(entries)
-        if any(kind in _SYNCED for kind, _ in entries):
-            os.fdatasync(self._fd)
         return self.seq
+
+    def sync(self) -> None:
+        """Returns when what was appended is on the disk. Raises ``OSError``."""
+        os.fdatasync(self._fd)
 
     def close(self) -> None:
         os.close(self._fd)

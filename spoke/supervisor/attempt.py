@@ -60,6 +60,7 @@ class Attempt:
 
     def run(self) -> None:
         """Until nothing of the agent is left, and that is written down."""
+        self._sync()  # not before the agent began: that it may run is durable in the journal
         self._settle()
         while self._ladder.phase not in ladder.ENDS:
             for key, mask in self._selector.select(self._pause()):
@@ -94,8 +95,7 @@ class Attempt:
         try:
             started = agent.start(assignment)
         except agent.SpawnFailed as failed:
-            self._record(never_started(failed.reason, failed.message, ended_at=_unix_ms()))
-            self._door.close()
+            self._end(never_started(failed.reason, failed.message, ended_at=_unix_ms()))
             raise
         running = {"pid": started.leader.pid, "startTime": started.leader.start}
         self._spool.append([(Kind.RUNNING, encode(running))])
@@ -178,18 +178,29 @@ class Attempt:
             survivors,
         )
         dropped = self._spool.dropped_bytes
-        self._record(verdict(ending, ended_at=_unix_ms(), dropped_bytes=dropped))
-        self._door.push(self._spool.seq)
-        self._door.close()
+        self._end(verdict(ending, ended_at=_unix_ms(), dropped_bytes=dropped))
 
-    def _record(self, ending: Exit) -> None:
-        """Twice, so that one of them may fail."""
+    def _end(self, ending: Exit) -> None:
+        """Tell it, then make it last, twice, so that one of them may fail; then hang up.
+
+        Whoever is told does not wait for our disk. A daemon forgets us only once we hung up.
+        """
         body = cast("dict[str, object]", ending)
+        self._note(Kind.EXITED, body)
+        self._door.push(self._spool.seq)
+        self._door.flush()
+        self._sync()
         try:
             write_whole(f"{self._folder}/exit.json", encode(body), durable=True)
         except OSError as error:
             _complain("exit.json", error)
-        self._note(Kind.EXITED, body)
+        self._door.close()
+
+    def _sync(self) -> None:
+        try:
+            self._spool.sync()
+        except OSError as error:
+            _complain("spool", error)
 
     def _note(self, kind: Kind, body: Mapping[str, object]) -> None:
         """A full disk must not end a supervisor: a stop has to work there too."""
