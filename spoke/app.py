@@ -20,6 +20,7 @@ from spoke.identity import Identity
 from spoke.journal import Journal
 from spoke.outfit import Rooms
 from spoke.process import Supervisors
+from spoke.saves import Saves
 from spoke.settings import SpokeSettings
 from spoke.uplink import Uplink
 from spoke.worktrees import Worktrees
@@ -88,11 +89,15 @@ async def _house(settings: SpokeSettings, mine: Identity) -> AsyncGenerator[_Hou
         stack.push_async_callback(supervisors.close)
         uplink = Uplink()
         stack.push_async_callback(uplink.close)
+        saves = Saves(worktrees, settings.save_ms / 1_000, settings.push_saves)
+        stack.push_async_callback(saves.close)
+        saves.start()
         rooms = Rooms(
             settings=settings,
             worktrees=worktrees,
             supervisors=supervisors,
             uplink=uplink,
+            saves=saves,
             journal=journal,
             environ=dict(os.environ),
             url=str(mine.address),
@@ -102,4 +107,4 @@ async def _house(settings: SpokeSettings, mine: Identity) -> AsyncGenerator[_Hou
         stack.push_async_callback(held.close)
         supervisors.warm()
         await held.take_over()
-        yield _House(git, Exchange(held, worktrees, uplink))
+        yield _House(git, Exchange(held, worktrees, uplink, saves.reports))

@@ -50,11 +50,13 @@ class Attempt:
         self._outfit: Outfit | None = None
         self._worktree = Path(order.worktree) if order.worktree else None
         self._chores = Chores()
+        self._saver = rooms.saves.of(key)
         ears = Ears(
             settled=lambda message: self.tell(story.MessageSettled(message)),
             stored=lambda: self.tell(story.Stored()),
             superseded=lambda: self.tell(story.Superseded()),
             supervisor=self._supervisor,
+            ended=self._saver.ended,
         )
         self.tail = rooms.uplink.follow(key, self._folder.spool, ears)
         self._watch = Watch(self._folder, self.tail.grew)
@@ -99,6 +101,8 @@ class Attempt:
         self._worktree = contents.worktree or self._worktree
         for id in contents.settled:
             self.tell(story.MessageSettled(id))
+        if self._worktree is not None:
+            self._saver.found(self._worktree)
         was_launched = await self._on_disk(lambda: in_thread(self._folder.was_launched))
         if contents.ended or was_launched:
             self.tell(story.Adopted(contents.ended))
@@ -177,6 +181,8 @@ class Attempt:
         try:
             self._folder.mark_launched()
             given = outfit.assignment(self.key, self._order, self._folder, self._rooms, made)
+            begin = self._saver.found if self._order.resume else self._saver.born
+            begin(made.worktree.path)
             # To the end, even if we are closing: a cancelled start kills the agent.
             await until_done(self._rooms.supervisors.start(given))
         except (CallError, OSError) as error:
@@ -234,19 +240,13 @@ class Attempt:
                 await asyncio.sleep(_AGAIN_S)
 
     async def _salvage(self) -> None:
-        session, attempt = self.key
-        try:
-            if self._worktree is not None:
-                ref = f"refs/coord/salvage/{session}/{attempt}"
-                saved = await self._rooms.worktrees.save(session, self._worktree, ref)
-                _log.info("%s is superseded; saved as %s", self.key, ref if saved else "nothing")
-        except (CallError, OSError) as error:
-            _log.warning("%s is superseded and could not be saved: %s", self.key, error)
+        await self._saver.salvage()
         self.tell(story.Salvaged())
 
     async def _forget(self) -> None:
         """The journal first: an order without a directory would be begun again."""
         self.tail.end()
+        await (self._saver.leave() if self._life.muted else self._saver.settle())
         await self._on_disk(lambda: in_thread(self._rooms.journal.finish, self.key))
         await self._on_disk(lambda: in_thread(self._folder.remove))
         self.forgotten.set()

@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection
 from protocol.aio.node import Context, Handler, Node
 from protocol.aio.wire import WebsocketWire
 from protocol.codec import Object
-from protocol.errors import FailedPrecondition, Internal, InvalidArgument
+from protocol.errors import FailedPrecondition, Internal, InvalidArgument, LinkLost
 from protocol.frames import Goaway, Notice
 from protocol.handshake import INITIALIZE, Hello, SpokeHello, Welcome
 from protocol.limits import INITIALIZE_SECONDS, PROTOCOL_VERSION
@@ -24,6 +24,7 @@ from protocol.ops.catalogue import (
     HEARTBEAT,
     LIVE,
     SESSION_APPEND,
+    SESSION_SAVED,
     SPOKE_ORDERS,
     WORKTREE_INSPECT,
     WORKTREE_REMOVE,
@@ -37,11 +38,14 @@ from protocol.ops.wire import (
     OrdersTaken,
     Removed,
     RemoveParams,
+    Saved,
+    SavedTaken,
 )
 from protocol.switchboard import LinkId
 from spoke import worktree_ops
 from spoke.attempts import Attempts
 from spoke.journal import Key
+from spoke.reports import Reports
 from spoke.uplink import Uplink
 from spoke.worktrees import Worktrees
 
@@ -61,6 +65,7 @@ class Exchange:
     attempts: Attempts
     worktrees: Worktrees
     uplink: Uplink
+    reports: Reports
 
 
 class Connection:
@@ -89,10 +94,12 @@ class Connection:
             self._exchange.attempts.heed(welcome.verdicts)
             self._exchange.uplink.connect(self)
             self._welcome.set_result(welcome)
+            self._exchange.reports.connect(self)
             _log.info("the hub %s welcomed us, epoch %d", welcome.hub_id, welcome.epoch)
             await asyncio.shield(serving)
         finally:
             self._exchange.uplink.disconnect(self)
+            self._exchange.reports.disconnect(self)
             self._welcome.cancel()
             beating.cancel()
             await self._websocket.close()
@@ -110,6 +117,13 @@ class Connection:
         }
         answer = await self._node.ask(HUB, SESSION_APPEND.name, params, within=APPEND_SECONDS)
         return _read_answer(Appended, answer)
+
+    async def saved(self, report: Saved) -> None:
+        known = report.model_copy(update={"epoch": self._epoch})
+        said = cast("Object", known.model_dump(mode="json", by_alias=True))
+        answer = await self._node.ask(HUB, SESSION_SAVED.name, said, within=APPEND_SECONDS)
+        if _read_answer(SavedTaken, answer).verdict == "stale_epoch":
+            raise LinkLost("STALE_EPOCH", "another connection of this spoke is the current one")
 
     def drop(self) -> None:
         self._websocket.transport.abort()

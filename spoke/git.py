@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import DeadlineExceeded, FailedPrecondition, ResourceExhausted
-from spoke import gitconfig, locks
+from spoke import gitconfig, idle, locks
 from spoke.flight import until_done
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -247,8 +247,7 @@ def _signal(group: int, number: signal.Signals) -> None:
 
 def _be_nice(pid: int, niceness: int) -> None:
     if niceness:
-        with contextlib.suppress(ProcessLookupError):
-            os.setpriority(os.PRIO_PROCESS, pid, niceness)
+        idle.calm(pid, niceness)
 
 
 def _there(stream: asyncio.StreamReader | None) -> asyncio.StreamReader:

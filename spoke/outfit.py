@@ -15,6 +15,7 @@ from spoke.flight import both, in_thread
 from spoke.folder import Folder
 from spoke.journal import Journal, Key
 from spoke.process import Assignment, Supervisors
+from spoke.saves import Saves
 from spoke.settings import SpokeSettings
 from spoke.uplink import Uplink
 from spoke.worktrees import Worktree, Worktrees
@@ -30,6 +31,7 @@ class Rooms:
     worktrees: Worktrees
     supervisors: Supervisors
     uplink: Uplink
+    saves: Saves
     journal: Journal
     environ: Mapping[str, str]
     url: str

@@ -37,6 +37,10 @@ class SpokeSettings(BaseModel):
     term_ms: int = Field(default=8_000, ge=0, description="from a stop's INT to its TERM")
     kill_ms: int = Field(default=16_000, ge=0, description="from a stop's INT to its KILL")
     sweep_ms: int = Field(default=25_000, ge=0, description="when a stop is given up")
+    save_ms: int = Field(
+        default=60_000, ge=0, description="from one save of an agent's work to the next; 0: never"
+    )
+    push_saves: bool = Field(default=True, description="to the repository that it came from")
     spool_bytes: int = Field(default=LIMIT_BYTES, ge=2 << 20, description="for each attempt")
 
     @property

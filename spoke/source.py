@@ -16,6 +16,8 @@ _POINTER_MAX: Final = 4096
 def signature(repo: Path) -> Signature | None:
     """What changes whenever a ref of the repository changes; None if it cannot be known this way.
 
+    Work saved below refs/coord is no branch and no tag: nobody fetches because of it.
+
     Takes some 20 µs for each directory of loose refs.
     """
     try:
@@ -32,10 +34,12 @@ def _marks(repo: Path) -> Iterator[tuple[str, int, int, int]]:
     yield _mark(git_dir / "HEAD")
     if (common / "packed-refs").exists():
         yield _mark(common / "packed-refs")
-    folders = [common / "refs"]
+    folders, ours = [common / "refs"], common / "refs/coord"
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:
+                if Path(entry.path) == ours:
+                    continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(Path(entry.path))
                 yield _mark(Path(entry.path))

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
-import platform
 import stat
-import sys
 import threading
 from collections import deque
 from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
+from spoke.idle import yield_to_all
+
 _log = logging.getLogger(__name__)
 
-_IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30}
-_IOPRIO_WHO_PROCESS: Final = 1
-_IOPRIO_IDLE: Final = 3 << 13
-_NICEST: Final = 19
 _OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -72,7 +67,7 @@ class Trash:
             self._wake.set()
 
     def _work(self) -> None:
-        _yield_to_all()
+        yield_to_all()
         while not self._closing.is_set():
             self._wake.wait()
             self._wake.clear()
@@ -138,13 +133,3 @@ def _own(path: str | Path, folder: int | None) -> None:
     mode = os.stat(path, dir_fd=folder, follow_symlinks=False).st_mode
     if stat.S_ISDIR(mode) and mode & stat.S_IRWXU != stat.S_IRWXU:
         os.chmod(path, mode | stat.S_IRWXU, dir_fd=folder)
-
-
-def _yield_to_all() -> None:
-    """Lowest priority for this thread alone: on Linux both kinds belong to threads."""
-    if sys.platform != "linux":
-        return
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICEST)
-    number = _IOPRIO_SET.get(platform.machine())
-    if number is not None:
-        ctypes.CDLL(None).syscall(number, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_IDLE)

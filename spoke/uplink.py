@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,7 @@ class Ears:
     stored: Callable[[], None]  #: the hub has the end
     superseded: Callable[[], None]
     supervisor: Callable[[], JsonValue]  #: pid and start time, for the first record
+    ended: Callable[[], Awaitable[Mapping[str, JsonValue]]]  #: where its work is, for the last one
 
 
 class Uplink:
@@ -110,6 +111,8 @@ class Uplink:
         if not batch or tail.is_held:
             return 0
         records = [one.on_wire for one in batch]
+        if batch[-1].kind is Kind.EXITED:
+            records[-1] = _with(records[-1], await tail.ears.ended())
         try:
             answer = await both(tail.read_ahead(), channel.append(tail.key, batch[0].seq, records))
         except LinkLost:
@@ -266,3 +269,11 @@ class Tail:
         self._unstored.clear()
         self._weight = 0
         self._stored = seq
+
+
+def _with(record: list[JsonValue], more: Mapping[str, JsonValue]) -> list[JsonValue]:
+    match record:
+        case [at, kind, dict(body)]:
+            return [at, kind, {**body, **more}]
+        case _:
+            return record

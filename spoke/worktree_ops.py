@@ -7,6 +7,7 @@ from pathlib import Path
 from protocol.errors import FailedPrecondition, InvalidArgument, NotFound
 from protocol.ops.wire import Inspected, InspectParams, Removed, RemoveParams
 from spoke.attempts import Attempts
+from spoke.inspection import SHOWN
 from spoke.worktrees import Worktrees
 
 
@@ -24,6 +25,8 @@ async def inspect(worktrees: Worktrees, asked: InspectParams) -> Inspected:
         merged=found.merged,
         pushed=found.pushed,
         saved_ref=found.saved_ref,
+        saved=found.saved,
+        left_out=list(found.left_out[:SHOWN]),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from protocol.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
 from protocol.words import check_branch, check_id
-from spoke import branches, inspection, notes
+from spoke import branches, inspection, notes, saving
 from spoke.bounds import Bounds
 from spoke.clones import Clone, Clones
 from spoke.flight import Turns, both, in_thread, until_done
@@ -136,20 +136,20 @@ class Worktrees:
             return Removed(existed, kept)
 
     async def inspect(self, path: Path) -> Inspection:
-        """What is in the worktree that is nowhere else. Raises `NotFound` NO_WORKTREE."""
-        clone, place, note = self._known(path)
-        return await inspection.inspect(clone, place, note)
+        """What is in the worktree that is nowhere else. Raises as `known` does."""
+        return await inspection.inspect(*self.known(path))
 
-    async def save(self, session_id: str, path: Path, ref: str) -> str | None:
+    async def save(self, session_id: str, path: Path, ref: str, *, niceness: int = 0) -> str | None:
         """Writes the state of the worktree, uncommitted and untracked files included, to `ref`.
 
         The commit's id; None if there is nothing that the source does not have. Neither the files
         nor the index are changed. `ref` is below refs/coord/.
         """
-        clone, place, note = self._known(path)
-        if note.session != session_id:
-            raise NotFound("NO_WORKTREE", f"{path} is not a worktree of {session_id}")
-        return await inspection.save(clone, place, note, ref)
+        _, session = self._bounds.parts(path)
+        async with self._turns.alone(session):
+            if session != session_id:
+                raise NotFound("NO_WORKTREE", f"{path} is not a worktree of {session_id}")
+            return await saving.save(*self.known(path), ref, niceness=niceness)
 
     def leftovers(self) -> tuple[Worktree, ...]:
         """The worktrees on disk, as noted when they were made."""
@@ -254,7 +254,8 @@ class Worktrees:
     def _place(self, clone: Clone, session: str) -> Place:
         return Place.of(self._root, clone.path, _FOLDER, session)
 
-    def _known(self, path: Path) -> tuple[Clone, Place, Note]:
+    def known(self, path: Path) -> tuple[Clone, Place, Note]:
+        """Raises `InvalidArgument` BAD_PATH, `NotFound` NO_WORKTREE."""
         name, session = self._bounds.parts(path)
         clone = self._clones.at(name)
         note = notes.read(clone.path, session)
@@ -270,8 +271,8 @@ class Worktrees:
                 existed = self._trash.throw(Path(session), folder=mine)
         except FileNotFoundError:
             existed = False
-        self._trash.throw(place.admin)
-        self._trash.throw(place.view)
+        for path in (place.admin, place.view):
+            self._trash.throw(path)
         return existed
 
     @contextmanager

@@ -225,6 +225,7 @@ CREATE TABLE mappings (
     agent text NOT NULL,
     agent_session_id text,
     supervisor jsonb,
+    saved jsonb,                            -- where its work was saved: ref, commit, pushed, ...
     credential bytea,                       -- digest of the session token
     stored bigint NOT NULL DEFAULT 0,       -- the highest record of the spool that is here
     assigned_at timestamptz NOT NULL DEFAULT now(),
@@ -573,6 +574,35 @@ BEGIN
         PERFORM apply_record(s, a, r ->> 1, r -> 2);
     END LOOP;
     RETURN NEXT;
+END $$;
+
+-- Where the work of an attempt was saved. Of a superseded attempt too: it moves nothing, it is only
+-- told. ok | stale_epoch | unknown (that spoke never had that attempt).
+CREATE FUNCTION note_saved(sp text, ep bigint, s text, a int, b jsonb) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    was jsonb;
+    said jsonb;
+BEGIN
+    PERFORM FROM sessions x WHERE x.session_id = s FOR NO KEY UPDATE;
+    SELECT coalesce(x.saved, '{}') INTO was FROM mappings x
+     WHERE x.session_id = s AND x.attempt = a AND x.spoke_id = sp FOR NO KEY UPDATE;
+    IF NOT FOUND THEN RETURN 'unknown'; END IF;
+    PERFORM FROM spokes x WHERE x.spoke_id = sp AND x.epoch = ep FOR KEY SHARE;
+    IF NOT FOUND THEN RETURN 'stale_epoch'; END IF;
+    IF b ->> 'commit' IS NULL THEN  -- nothing new; what was saved before is still there
+        said := jsonb_build_object('final', b -> 'final', 'why', b -> 'why');
+    ELSE
+        said := jsonb_strip_nulls(b);
+    END IF;
+    UPDATE mappings x SET saved = was || said || jsonb_build_object('at', clock_timestamp())
+     WHERE x.session_id = s AND x.attempt = a;
+    IF b ->> 'commit' IS NOT NULL AND (was || said) - 'final' - 'at' <> was - 'final' - 'at' THEN
+        PERFORM note(s, 'saved', said || jsonb_build_object('attempt', a));
+    ELSIF b ->> 'commit' IS NULL AND b ->> 'why' <> '' AND b -> 'why' <> coalesce(was -> 'why', '""') THEN
+        PERFORM note(s, 'unsaved', jsonb_build_object('attempt', a, 'reason', b -> 'why'));
+    END IF;
+    RETURN 'ok';
 END $$;
 
 -- What one record says of its session. The caller holds the session and the mapping.

@@ -43,7 +43,9 @@ def decide(state: State, seen: Inspected | None, *, force: bool) -> Keep | Remov
 
 
 def _unsaved(seen: Inspected) -> str | None:
-    if seen.saved_ref is not None:
+    if seen.left_out:
+        return f"no ref can hold: {_some(seen.left_out)}"
+    if seen.saved:
         return None
     if seen.dirty:
         return f"uncommitted: {_some(seen.dirty_paths)}"
@@ -59,8 +61,8 @@ def _some(paths: Sequence[str]) -> str:
 
 
 def _kept_by(seen: Inspected) -> str:
-    if seen.saved_ref is not None:
-        return f"saved in {seen.saved_ref}"
-    if not seen.ahead:
-        return "it has no commits of its own"
-    return "merged" if seen.merged else "pushed"
+    if not seen.dirty and not seen.ahead:
+        return "it has nothing of its own" if seen.merged else "pushed"
+    if not seen.dirty and (seen.merged or seen.pushed):
+        return "merged" if seen.merged else "pushed"
+    return f"saved in {seen.saved_ref}"

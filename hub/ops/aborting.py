@@ -29,6 +29,14 @@ class Aborted:
     calls: list[AbortedCall]
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A receipt as things are now. ``saving``: a spoke still writes work of it to a ref."""
+
+    said: Receipt
+    saving: bool
+
+
 async def abort_one(
     desk: Desk,
     session_id: str,
@@ -54,7 +62,7 @@ async def abort_one(
     return Aborted(marked[0].abort_id, marked[0].asked_at, hit, calls)
 
 
-async def receipt(desk: Desk, root: str, under: Aborted) -> Receipt:
+async def receipt(desk: Desk, root: str, under: Aborted) -> Known:
     """The receipt as things are now."""
     tree = await desk.store.sessions.tree(root)
     hit = [row.session_id for row in tree if not row.spared]
@@ -64,7 +72,7 @@ async def receipt(desk: Desk, root: str, under: Aborted) -> Receipt:
     order = {id: n for n, id in enumerate(hit)}
     rows.sort(key=lambda row: order[row.session_id])
     ended_ones = [ended(row) for row in rows]
-    return Receipt(
+    said = Receipt(
         abort_id=under.abort_id,
         session_id=root,
         accepted_at=under.asked_at,
@@ -73,6 +81,7 @@ async def receipt(desk: Desk, root: str, under: Aborted) -> Receipt:
         calls=under.calls,
         spared=[row.session_id for row in tree if row.spared],
     )
+    return Known(said, any(map(_is_saving, rows)))
 
 
 def ended(row: ViewRow) -> Ended:
@@ -95,9 +104,15 @@ def ended(row: ViewRow) -> Ended:
         processes=_int(result.get("ended")),
         survivors=survivors,
         exit_code=row.exit_code,
-        saved_ref=_text(result.get("savedRef")),
+        saved_ref=views.saved_ref(row),
         pending=_unseen(row, survivors) if over else _pending(row),
     )
+
+
+def _is_saving(row: ViewRow) -> bool:
+    """It is over, and its spoke writes its work to a ref."""
+    is_told = views.object_of(row.saved).get("final") is True
+    return views.object_of(row.result).get("saving") is True and not is_told
 
 
 def _ended_at(row: ViewRow, at: JsonValue) -> datetime | None:
@@ -128,7 +143,3 @@ def _pending(row: ViewRow) -> str:
 
 def _int(value: JsonValue) -> int:
     return value if isinstance(value, int) else 0
-
-
-def _text(value: JsonValue) -> str | None:
-    return value if isinstance(value, str) else None

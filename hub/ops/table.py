@@ -13,6 +13,7 @@ from hub.ops import (
     explain,
     message,
     notify,
+    saved,
     spawn,
     spokes,
     status,
@@ -37,4 +38,5 @@ OPERATIONS: Final[tuple[Registered, ...]] = (
     *tokens.OPERATIONS,
     discover.OPERATION,
     append.OPERATION,
+    saved.OPERATION,
 )

@@ -22,6 +22,12 @@ def object_of(value: JsonValue) -> Mapping[str, JsonValue]:
     return value if isinstance(value, dict) else {}
 
 
+def saved_ref(row: ViewRow) -> str | None:
+    """Where its work is saved; None: nowhere, and that may be right."""
+    said = object_of(row.saved).get("ref") or object_of(row.result).get("savedRef")
+    return said if isinstance(said, str) else None
+
+
 def session(row: ViewRow) -> SessionView:
     return SessionView(
         session_id=row.session_id,
@@ -50,6 +56,7 @@ def session(row: ViewRow) -> SessionView:
         finished_at=row.finished_at,
         exit_code=row.exit_code,
         last_seq=row.last_seq,
+        saved_ref=saved_ref(row),
         abort=_abort(row),
     )
 

@@ -27,7 +27,7 @@ from hub.store.rows import (
 )
 from protocol.errors import NotFound
 from protocol.handshake import SpokeHello
-from protocol.ops.wire import Record
+from protocol.ops.wire import Record, Saved
 from protocol.session import Fact, State
 
 
@@ -175,6 +175,14 @@ class Exchange:
         return await queries.append_records.only(
             self._pool, spoke_id, epoch, session_id, attempt, first, written
         )
+
+    async def saved(self, spoke_id: str, report: Saved) -> str:
+        """Store where an attempt's work is: ok, stale_epoch, or unknown."""
+        body = report.model_dump(by_alias=True, exclude={"epoch", "session_id", "attempt"})
+        row = await queries.note_saved.only(
+            self._pool, spoke_id, report.epoch, report.session_id, report.attempt, body
+        )
+        return row.verdict
 
 
 class Outbox:

@@ -70,6 +70,7 @@ reopen_session: Final = Query("reopen_session", rows.StateRow)
 append_records: Final = Query("append_records", rows.AppendRow)
 events_after: Final = Query("events_after", rows.EventRow)
 story_of: Final = Query("story_of", rows.StoryRow)
+note_saved: Final = Query("note_saved", rows.VerdictRow)
 ensure_partitions: Final = Query("ensure_partitions", rows.MadeRow)
 
 insert_message: Final = Query("insert_message", rows.MessageIdRow)

@@ -85,6 +85,7 @@ class ViewRow:
     abort_confirmed: bool | None
     wanted_spoke: str | None
     requires: Json
+    saved: Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,11 @@ class AppendRow:
     stored: int
     first_seq: int | None
     skipped: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRow:
+    verdict: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,12 +149,18 @@ SESSION_APPEND: Final = Op(
     Kind.MUTATION, wire.AppendParams, wire.Appended, _SPOKE, idempotent=True,
 )  # fmt: skip
 
+SESSION_SAVED: Final = Op(
+    "session.saved", "A spoke tells where the work of an attempt was saved.",
+    Kind.MUTATION, wire.Saved, wire.SavedTaken, _SPOKE, idempotent=True,
+)  # fmt: skip
+
 CATALOGUE: Final[Mapping[str, Op[Params, BaseModel]]] = {
     op.name: op
     for op in (
         SPAWN, SWARM, STATUS, MESSAGE, ABORT, EVENTS, WAIT, NOTIFY, CLEANUP, EXPLAIN,
         SPOKE_LIST, SPOKE_CORDON, SPOKE_DRAIN, SPOKE_INVITE, SPOKE_REVOKE, SPOKE_ENROLL,
         TOKEN_CREATE, TOKEN_LIST, TOKEN_REVOKE, HUB_TICKET, DISCOVER, SESSION_APPEND,
+        SESSION_SAVED,
     )
 }  # fmt: skip
 

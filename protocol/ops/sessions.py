@@ -152,6 +152,7 @@ class SessionView(Shape):
     finished_at: datetime | None
     exit_code: int | None
     last_seq: int
+    saved_ref: str | None = None  #: where its uncommitted work was saved last
     abort: AbortView | None
 
 

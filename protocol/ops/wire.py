@@ -124,6 +124,32 @@ class Appended(Shape):
     stored: Count  #: the highest record the hub has; the next append starts after it
 
 
+class Saved(Params):
+    """Where the work of an attempt was saved, or why it could not be.
+
+    `wip`: `refs/coord/wip/<session>`, written again and again; `salvage`: what a superseded
+    attempt left, at `refs/coord/salvage/<session>/<attempt>`.
+    """
+
+    epoch: Epoch = 0
+    session_id: Word
+    attempt: Attempt
+    kind: Literal["wip", "salvage"]
+    ref: Word
+    commit: Word | None = None  #: None: there was nothing that its repository does not have
+    pushed: Flag = False  #: its repository has the ref too
+    pushed_commit: Word | None = None  #: the newest state that its repository has
+    final: Flag = False  #: written after the agent was seen dead
+    why: Line = ""  #: it was not saved, or not pushed
+
+
+class SavedTaken(Shape):
+    """``verdict`` as of `session.append`; of a superseded attempt the story is told all the same,
+    and nothing else changes."""
+
+    verdict: Literal["ok", "stale_epoch"]
+
+
 class HeartbeatParams(Params):
     epoch: Epoch
     live: Count
@@ -146,6 +172,8 @@ class Inspected(Shape):
     merged: Flag = False
     pushed: Flag = False
     saved_ref: str | None = None
+    saved: Flag = False  #: the ref holds exactly what is there
+    left_out: list[str] = []  #: what no ref can hold
 
 
 class RemoveParams(Params):

@@ -14,3 +14,7 @@ SELECT s.birth_day, s.last_seq, s.state FROM sessions s WHERE s.session_id = $1;
 
 -- name: ensure_partitions
 SELECT ensure_partitions($1::int) AS made;
+
+-- name: note_saved
+-- Where the work of an attempt was saved.
+SELECT note_saved($1, $2, $3, $4::int, $5::jsonb) AS verdict;

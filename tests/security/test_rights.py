@@ -52,6 +52,7 @@ MAY: dict[str, set[Role]] = {
     "hub.ticket": {V, OP, A},
     "rpc.discover": {V, OP, A, S, P},
     "session.append": {P},
+    "session.saved": {P},
 }
 
 FORBIDDEN = ("PERMISSION_DENIED", "FORBIDDEN")

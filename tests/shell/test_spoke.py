@@ -392,7 +392,7 @@ async def test_a_worktree_is_looked_at_and_removed_when_nobody_works_there(house
     assert not Path(starting["worktree"]).exists()
     assert (await house.exchange.ask("worktree.inspect", where)) == {
         "exists": False, "head": None, "dirty": False, "dirtyPaths": [], "ahead": 0,
-        "merged": False, "pushed": False, "savedRef": None,
+        "merged": False, "pushed": False, "savedRef": None, "saved": False, "leftOut": [],
     }  # fmt: skip
     with pytest.raises(CallError, match="BAD_PATH"):
         await house.exchange.ask("worktree.inspect", {**where, "worktree": "/etc/s1"})

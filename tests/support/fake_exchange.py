@@ -25,7 +25,16 @@ from protocol.frames import Goaway, Notice
 from protocol.handshake import Hello, Limits, Verdict, Welcome
 from protocol.limits import MAX_FRAME_BYTES, MAX_IN_FLIGHT, NONCE_PATH, SUBPROTOCOL
 from protocol.ops.spokes import Enrolled, EnrollParams
-from protocol.ops.wire import Appended, AppendParams, MessageOrder, Order, StartOrder, StopOrder
+from protocol.ops.wire import (
+    Appended,
+    AppendParams,
+    MessageOrder,
+    Order,
+    Saved,
+    SavedTaken,
+    StartOrder,
+    StopOrder,
+)
 from protocol.switchboard import LinkId
 
 HUB_ID = "hub_fake"
@@ -59,6 +68,7 @@ class FakeExchange:
         self.verdicts: dict[tuple[str, int], str] = {}
         self.hellos: list[Hello] = []
         self.beats: list[Object] = []
+        self.saves: list[Saved] = []
         self.refused_status: HTTPStatus | None = None
         self.epoch = 0
         self.appends = 0
@@ -184,6 +194,7 @@ class FakeExchange:
             {
                 "initialize": self._initialize,
                 "session.append": self._append,
+                "session.saved": self._saved,
                 "spoke.enroll": self._enroll,
             },
             listener=self._hear,
@@ -252,6 +263,11 @@ class FakeExchange:
             story.records += asked.records[skip:]
         self._note()
         return Appended(verdict="ok", stored=len(story.records))
+
+    async def _saved(self, context: Context) -> SavedTaken:
+        self.saves.append(Saved.model_validate(context.call.params))
+        self._note()
+        return SavedTaken(verdict="ok")
 
     def _hear(self, _: LinkId, frame: Notice | Goaway) -> None:
         if isinstance(frame, Notice):

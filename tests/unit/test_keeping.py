@@ -25,10 +25,14 @@ def test_what_cannot_be_seen_is_kept() -> None:
 @pytest.mark.parametrize(
     ("seen", "why"),
     [
-        (CLEAN, "it has no commits of its own"),
+        (CLEAN, "pushed"),
+        (CLEAN.model_copy(update={"merged": True}), "it has nothing of its own"),
         (CLEAN.model_copy(update={"ahead": 2, "merged": True}), "merged"),
         (CLEAN.model_copy(update={"ahead": 2, "pushed": True}), "pushed"),
-        (CLEAN.model_copy(update={"ahead": 2, "saved_ref": "refs/x"}), "saved in refs/x"),
+        (
+            CLEAN.model_copy(update={"ahead": 2, "saved_ref": "refs/x", "saved": True}),
+            "saved in refs/x",
+        ),
         (Inspected(exists=False), "the worktree is gone already"),
     ],
 )
@@ -43,6 +47,8 @@ def test_what_is_safe_elsewhere_is_removed(seen: Inspected, why: str) -> None:
     [
         CLEAN.model_copy(update={"dirty": True, "dirty_paths": ["a.txt"]}),
         CLEAN.model_copy(update={"ahead": 1}),
+        CLEAN.model_copy(update={"ahead": 1, "saved_ref": "refs/x"}),  # an older state
+        CLEAN.model_copy(update={"dirty": True, "saved": True, "left_out": ["sub/.git"]}),
         CLEAN.model_copy(update={"dirty": True, "dirty_paths": ["a"], "ahead": 1, "merged": True}),
     ],
 )
@@ -56,13 +62,16 @@ def test_what_would_be_lost_is_kept_or_saved_first(seen: Inspected) -> None:
 @given(
     st.builds(
         Inspected, exists=st.just(True), dirty=st.booleans(), dirty_paths=st.just(["f"]),
-        ahead=st.integers(0, 3), merged=st.booleans(), pushed=st.booleans(), saved_ref=st.none(),
+        ahead=st.integers(0, 3), merged=st.booleans(), pushed=st.booleans(),
+        saved_ref=st.sampled_from([None, "refs/x"]), saved=st.booleans(),
+        left_out=st.sampled_from([[], ["sub/.git"]]),
     ),
     st.sampled_from(sorted(State)),
     st.booleans(),
 )  # fmt: skip
 def test_nothing_unsaved_is_ever_removed(seen: Inspected, state: State, force: bool) -> None:
     choice = decide(state, seen, force=force)
-    at_risk = seen.dirty or (seen.ahead and not seen.merged and not seen.pushed)
+    unsaved = seen.dirty or (seen.ahead and not seen.merged and not seen.pushed)
+    at_risk = seen.left_out or (unsaved and not seen.saved)
     if isinstance(choice, Remove) and at_risk:
         assert choice.save

@@ -172,7 +172,7 @@ def test_who_is_joining_may_only_join() -> None:
 
 def test_a_spoke_may_only_report() -> None:
     spoke = {op.name for op in CATALOGUE.values() if Role.SPOKE in op.roles}
-    assert spoke == {"session.append", "rpc.discover"}
+    assert spoke == {"session.append", "session.saved", "rpc.discover"}
 
 
 def test_an_agent_rules_over_sessions_only() -> None:

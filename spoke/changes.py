@@ -1,0 +1,84 @@
+"""Whether anything in a worktree was touched since a moment, without starting git."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Final
+
+from spoke.place import Place
+
+MOST: Final = 4_000  #: entries; to look at more takes longer than to let git look
+_TICK_NS: Final = 20_000_000  #: by which a file system's clock may be behind ours
+_STEP_NS: Final = 1_000_000_000  #: by which our clocks may part before neither is believed
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Nothing was touched later than `at`, in ns since 1970; `apart`: wall clock - monotonic."""
+
+    at: int
+    apart: int
+
+
+def now() -> Mark:
+    """To be taken before a look at the files, which then covers all that is older."""
+    return Mark(time.time_ns() - _TICK_NS, _apart())
+
+
+def born(place: Place) -> Mark:
+    """Of a worktree that was put into place a moment ago and that nobody has had yet."""
+    newest = max(_touched(path) for path in (place.tree, place.tree / ".git", place.admin))
+    return Mark(newest, _apart())
+
+
+def changed(place: Place, since: Mark) -> bool:
+    """Also True where looking would take too long, or a clock was set."""
+    if abs(_apart() - since.apart) > _STEP_NS:
+        return True
+    admin = (place.admin, place.admin / "logs/HEAD")
+    walk = chain((_touched(path) for path in admin), _flat(place.admin), _deep(place.tree))
+    seen = 0
+    for touched in islice(walk, MOST):
+        if touched > since.at:
+            return True
+        seen += 1
+    return seen == MOST
+
+
+def _apart() -> int:
+    return time.time_ns() - time.monotonic_ns()
+
+
+def _touched(path: os.PathLike[str] | str) -> int:
+    """When it last changed, and 0 where there is nothing: its folder says that it went."""
+    try:
+        return os.lstat(path).st_ctime_ns
+    except OSError:
+        return 0
+
+
+def _flat(folder: os.PathLike[str]) -> Iterator[int]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                yield entry.stat(follow_symlinks=False).st_ctime_ns
+    except OSError:
+        return
+
+
+def _deep(top: os.PathLike[str]) -> Iterator[int]:
+    yield _touched(top)
+    waiting = [os.fspath(top)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    yield entry.stat(follow_symlinks=False).st_ctime_ns
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+        except OSError:
+            continue

@@ -1,0 +1,42 @@
+"""Sends a saved state to the repository that the clone was made of, where it takes that."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocol.errors import CallError
+from spoke.clones import Clone
+from spoke.idle import NICEST
+
+PUSH_SECONDS: Final = 30.0
+_REASON: Final = 300  #: characters
+#: On this machine the other side is a git of ours: it runs nothing that the repository brings.
+_LOCAL: Final = (
+    "--receive-pack=git -c core.hooksPath=/dev/null -c core.fsmonitor=false"
+    " -c receive.autogc=false -c gc.auto=0 receive-pack"
+)
+
+
+async def push(clone: Clone, commit: str, ref: str) -> str:
+    """Why it was not pushed; nothing where it was. Whatever goes wrong is a word, not an error."""
+    return await _send(clone, f"+{commit}:{ref}")
+
+
+async def delete(clone: Clone, branch: str, tip: str) -> str:
+    """Deletes a branch of the source if it is at `tip`; why not, as `push` says it."""
+    ref = f"refs/heads/{branch}"
+    return await _send(clone, f":{ref}", f"--force-with-lease={ref}:{tip}")
+
+
+async def _send(clone: Clone, refspec: str, *more: str) -> str:
+    options = ["--quiet", "--no-verify", "--no-recurse-submodules", "--no-signed", *more]
+    if clone.url.startswith("/"):
+        options.append(_LOCAL)
+    argv = ["push", *options, "--", clone.url, refspec]
+    try:
+        await clone.run(argv, timeout=PUSH_SECONDS, niceness=NICEST)
+    except CallError as error:
+        return error.message[:_REASON]
+    except OSError as error:
+        return str(error)[:_REASON]
+    return ""
