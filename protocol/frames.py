@@ -135,7 +135,7 @@ def write(frame: Frame) -> bytes:
     """The JSON text of a frame."""
     match frame:
         case Reply(id, result):
-            return encode({"jsonrpc": "2.0", "id": id, "result": result})
+            return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (encode(id), encode(result))
         case Call():
             return encode(_call(frame))
         case Item(id, seq, value):
