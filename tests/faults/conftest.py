@@ -16,15 +16,28 @@ from tests.support.town import Town, town
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def here(
-    postgres_server: Endpoint, migrated: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    postgres_server: Endpoint,
+    migrated: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncGenerator[Town]:
-    """One hub and the spokes anvil and forge."""
+    """Spokes at the first hub; a module says how many hubs (`HUBS`) and which spokes (`SPOKES`)."""
+    spokes = getattr(request.module, "SPOKES", ("anvil", "forge"))
+    hubs = getattr(request.module, "HUBS", 1)
     folder = tmp_path_factory.mktemp("town")
     async with (
         fresh_database(postgres_server, template=migrated) as dsn,
-        town(folder, dsn, "anvil", "forge") as made,
+        town(folder, dsn, *spokes, hubs=hubs) as made,
     ):
         yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module", autouse=True)
+async def nothing_left(request: pytest.FixtureRequest) -> AsyncGenerator[None]:
+    """What a failed test left running would fail the next one of its town too."""
+    yield
+    if (here := request.node.funcargs.get("here")) is not None:
+        await here.clear()
 
 
 @pytest.fixture

@@ -51,24 +51,17 @@ async def test_fault_02_killed_after_the_order_and_before_it_knows_that_it_was_t
     here: Town, repo: str
 ) -> None:
     """The row of the order is ours, so that the hub cannot note the spoke's answer."""
-    async with here.database() as ours, here.client() as hub:
-        async with ours.transaction():
-            # Nothing may be written to the outbox but new lines: an acknowledgement waits.
-            await ours.execute("SELECT FROM spokes WHERE name = 'anvil' FOR SHARE")
-            made = await hub.spawn(
-                "two", repo=repo, spoke="forge", command="sh", args=["-c", COUNT], until="queued"
-            )
-            async with here.database() as db:
-                await _when(
-                    db, "SELECT count(*) FROM commands WHERE session_id = $1", made.session_id
-                )
-            await ours.execute(
-                "SELECT FROM commands WHERE session_id = $1 FOR UPDATE", made.session_id
-            )
-            await until(
-                lambda: made.session_id in {id for id, _ in marks().values()}, "its agent runs"
-            )
-            await here.hub.kill()
+    async with here.database() as ours, here.client() as hub, ours.transaction():
+        # Nothing may be written to the outbox but new lines: an acknowledgement waits.
+        await ours.execute("SELECT FROM spokes WHERE name = 'anvil' FOR SHARE")
+        made = await hub.spawn(
+            "two", repo=repo, spoke="forge", command="sh", args=["-c", COUNT], until="queued"
+        )
+        async with here.database() as db:
+            await _when(db, "SELECT count(*) FROM commands WHERE session_id = $1", made.session_id)
+        await ours.execute("SELECT FROM commands WHERE session_id = $1 FOR UPDATE", made.session_id)
+        await until(lambda: made.session_id in {id for id, _ in marks().values()}, "its agent runs")
+        await here.hub.kill()
     before = await here.epochs("forge")
     await here.hub.start()
     await here.moved_on(before)

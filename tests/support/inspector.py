@@ -97,7 +97,7 @@ class Inspector:
 def marks() -> dict[int, Key]:
     """Each process of this machine that carries the mark of an attempt; zombies do not."""
     found: dict[int, Key] = {}
-    for name in os.listdir("/proc"):
+    for name in os.listdir("/proc"):  # noqa: PTH208 - it is asked often
         if name.isdecimal():
             with suppress(OSError):
                 environ = Path(f"/proc/{name}/environ").read_bytes()

@@ -136,9 +136,9 @@ def _all_stored(seen: Seen) -> Iterator[str]:
     for key, lines in seen.spools.items():
         session = current.get(key)
         told = bool(lines) and lines[-1].kind == "exited"
-        if session is not None and told and session.state is not State.LOST:
-            if counts.get(key, 0) != len(lines):
-                yield f"{key}: {counts.get(key, 0)} of {len(lines)} records are stored"
+        believed = session is not None and told and session.state is not State.LOST
+        if believed and counts.get(key, 0) != len(lines):
+            yield f"{key}: {counts.get(key, 0)} of {len(lines)} records are stored"
 
 
 def _no_superseded_write(seen: Seen) -> Iterator[str]:
@@ -146,7 +146,7 @@ def _no_superseded_write(seen: Seen) -> Iterator[str]:
         newest = 0
         for event in story:
             if event.record is not None and event.attempt < newest:
-                yield f"{id}: attempt {event.attempt} wrote {event.seq} after attempt {newest} began"
+                yield f"{id}: attempt {event.attempt} wrote {event.seq} after {newest} began"
             newest = max(newest, event.attempt)
 
 
@@ -194,9 +194,9 @@ def _nothing_under_an_abort(seen: Seen) -> Iterator[str]:
     sessions = seen.by_id()
     for session in seen.sessions:
         above = sessions.get(session.parent or "")
-        if above and above.aborting and session.dependent:
-            if not session.aborting and not session.state.ended:
-                yield f"{session.id} is {session.state} under the aborted {above.id}"
+        spared = session.aborting or session.state.ended or not session.dependent
+        if above and above.aborting and not spared:
+            yield f"{session.id} is {session.state} under the aborted {above.id}"
 
 
 def _keys_are_unique(seen: Seen) -> Iterator[str]:
@@ -235,14 +235,14 @@ def _no_stray_process(seen: Seen) -> Iterator[str]:
     sessions = seen.by_id()
     for pid, (id, attempt) in seen.processes.items():
         session = sessions.get(id)
-        if session is None or session.state.ended and session.state is not State.LOST:
+        if session is None or (session.state.ended and session.state is not State.LOST):
             yield f"{pid} runs for {id}, which is {session.state if session else 'unknown to all'}"
         elif session.attempt != attempt:
             yield f"{pid} runs for attempt {attempt} of {id}, which is at {session.attempt}"
 
 
 def _no_session_without_process(seen: Seen) -> Iterator[str]:
-    alive = {key for key in seen.processes.values()}
+    alive = set(seen.processes.values())
     for session in seen.sessions:
         if session.state is State.RUNNING and (session.id, session.attempt) not in alive:
             yield f"{session.id} is running, and no process of it is there"

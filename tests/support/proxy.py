@@ -24,19 +24,18 @@ class Proxy:
         self.delay = 0.0  #: seconds, for each piece, each way
         self.refusing = False  #: whoever dials is cut at once
         self.carried = 0  #: links, since the beginning
-        self._open: dict[Way, asyncio.Event] = {way: asyncio.Event() for way in WAYS}
+        self._gates = _gates()
         self._links: set[_Link] = set()
-        for gate in self._open.values():
-            gate.set()
 
     def hold(self, *ways: Way) -> None:
         """Nothing passes that way (none given: neither way) until `free`; nobody is told."""
         for way in ways or WAYS:
-            self._open[way].clear()
+            self._gates[way].clear()
 
     def free(self) -> None:
-        for gate in self._open.values():
-            gate.set()
+        for gates in (self._gates, *(link.gates for link in self._links)):
+            for gate in gates.values():
+                gate.set()
 
     def cut(self) -> None:
         """Reset every link, on both sides."""
@@ -44,9 +43,16 @@ class Proxy:
             link.reset(*WAYS)
 
     def half_open(self) -> None:
-        """Whoever dialled sees its link reset; whoever listens hears nothing of that, ever."""
+        """Whoever dialled sees its link reset; whoever listens hears nothing of that, but what was
+        on its way (see `hold`) once it is `free`. New links are not held."""
         for link in list(self._links):
             link.strand()
+        self._gates = _gates()
+
+    @property
+    def held(self) -> int:
+        """How many pieces wait for the way to be free."""
+        return sum(link.held for link in self._links)
 
     @property
     def links(self) -> int:
@@ -79,6 +85,8 @@ class _Link:
         up: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         down: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     ) -> None:
+        self.gates = proxy._gates
+        self.held = 0
         self._proxy = proxy
         self._ways: dict[Way, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {
             "up": up,
@@ -111,17 +119,26 @@ class _Link:
 
     async def _pump(self, way: Way) -> None:
         reader, writer = self._ways[way]
-        gate = self._proxy._open[way]
+        gate = self.gates[way]
         with suppress(OSError):
             while piece := await reader.read(1 << 16):
                 if self._proxy.delay:
                     await asyncio.sleep(self._proxy.delay)
+                self.held += 1
                 await gate.wait()
+                self.held -= 1
                 writer.write(piece)
                 await writer.drain()
         await gate.wait()
         if not self._stranded:
             self._ended.set()
+
+
+def _gates() -> dict[Way, asyncio.Event]:
+    gates: dict[Way, asyncio.Event] = {way: asyncio.Event() for way in WAYS}
+    for gate in gates.values():
+        gate.set()
+    return gates
 
 
 @asynccontextmanager

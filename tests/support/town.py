@@ -147,6 +147,17 @@ class Town:
                 await asyncio.sleep(LOOK_S)
         return await self.inspector.check()
 
+    async def clear(self) -> None:
+        """Whatever a test has left of itself is ended, and links are whole again."""
+        for way in self.ways.values():
+            way.refusing = False
+            way.free()
+        if await self._is_busy():
+            async with self.client() as hub:
+                for session in (await hub.status(live=True)).sessions:
+                    with suppress(CallError):
+                        await hub.abort(session.session_id, now=True, wait_ms=5_000)
+
     async def _is_busy(self) -> bool:
         async with self.database() as db:
             live = await db.fetchval("SELECT count(*) FROM sessions WHERE finished_at IS NULL")

@@ -146,10 +146,12 @@ def test_each_rule_notices_when_it_is_broken(rule: str) -> None:
 ALONE = sorted(
     BROKEN.keys()
     - {
-        # Two of these cannot be broken alone: what runs has not ended; what lied, ended otherwise.
-        "every session reaches an end", "no process is left", "nothing runs under an aborted parent",
+        # These cannot be broken alone: what runs has not ended.
+        "every session reaches an end",
+        "no process is left",
+        "nothing runs under an aborted parent",
     }
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("rule", ALONE)
