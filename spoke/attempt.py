@@ -207,7 +207,8 @@ class Attempt:
     async def _attend(self) -> None:
         up = story.SupervisorUp()
         recorded = await self._on_disk(lambda: self._watch.keep(lambda: self.tell(up)))
-        self.tell(story.SupervisorGone(recorded))
+        rebooted = await self._on_disk(lambda: in_thread(self._folder.is_of_another_boot))
+        self.tell(story.SupervisorGone(recorded, rebooted))
         self.tail.look()
 
     async def _undo_worktree(self) -> None:

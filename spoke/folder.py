@@ -83,6 +83,11 @@ class Folder:
             case _:
                 return False
 
+    def is_of_another_boot(self) -> bool:
+        """Whether its supervisor ended with an earlier boot of this machine."""
+        found = self.supervisor()
+        return found is not None and found.get("bootId") != boot_id()
+
     def is_ended(self) -> bool:
         """Whether the spool ends with an exit record; repairs one that only exit.json has.
 

@@ -32,7 +32,7 @@ class Fault:
 class Exit:
     """How it ended, where no supervisor can say."""
 
-    outcome: Literal["failed", "aborted", "blocked"]
+    outcome: Literal["failed", "aborted", "blocked", "lost"]
     ended_by: str
     reason: str
     message: str = ""
@@ -83,7 +83,10 @@ class SupervisorRefused:
 
 @dataclass(frozen=True, slots=True)
 class SupervisorGone:
+    """``rebooted``: it was of an earlier boot of this machine, and all else with it."""
+
     recorded: bool
+    rebooted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,11 @@ DIED: Final = Fault(
     "the supervisor of this attempt was killed; what was left of its agent was ended",
     "look for the out-of-memory killer in the machine's log, then retry the session",
 )
+REBOOTED: Final = Fault(
+    "REBOOTED",
+    "its machine was rebooted; its worktree and its branch are as it left them",
+    "start it again on its branch",
+)
 
 
 def advance(life: Life, fact: Fact) -> Step:
@@ -189,6 +194,8 @@ def _refused(life: Life, fact: Fact) -> Step:
 def _gone(life: Life, fact: Fact) -> Step:
     if isinstance(fact, SupervisorGone) and fact.recorded:
         return _ended(life)
+    if isinstance(fact, SupervisorGone) and fact.rebooted:
+        life = replace(life, fault=REBOOTED)
     return replace(life, phase=Phase.SWEEPING), [KillMarked()]
 
 
@@ -196,6 +203,8 @@ def _swept(life: Life, fact: Fact) -> Step:
     ended, survivors = (fact.ended, fact.survivors) if isinstance(fact, Swept) else (0, 0)
     fault = life.fault or DIED
     exit = Exit("failed", "SIGKILL", fault.reason, fault.message, fault.advice, ended, survivors)
+    if fault is REBOOTED:
+        exit = replace(exit, outcome="lost", ended_by="reboot")
     if life.stop is not None:
         exit = replace(exit, outcome=life.stop.outcome, reason=life.stop.reason)
     return _finish(life, exit)

@@ -627,12 +627,13 @@ BEGIN
         UPDATE mappings SET released_at = now(), release_reason = outcome
          WHERE session_id = s AND attempt = a AND released_at IS NULL;
         fact := CASE outcome WHEN 'completed' THEN 'completed' WHEN 'blocked' THEN 'blocked'
-                             WHEN 'aborted' THEN 'stopped' ELSE 'failed' END::session_fact;
+                             WHEN 'aborted' THEN 'stopped' WHEN 'lost' THEN 'given_up'
+                             ELSE 'failed' END::session_fact;
         UPDATE sessions SET result = b, exit_code = (b ->> 'exitCode')::int,
                abort_confirmed = CASE WHEN desired = 'abort'
                                       THEN coalesce((b ->> 'survivors')::int, 0) = 0 END
          WHERE session_id = s;
-        IF tell(s, fact, b ->> 'reason', b) IS NULL THEN
+        IF tell(s, fact, b ->> 'reason', b) IS NULL AND outcome IS DISTINCT FROM 'lost' THEN
             PERFORM tell(s, 'failed', coalesce(b ->> 'reason', 'stopped by its spoke'), b);
         END IF;
         -- Said before it was blocked and never heard: as if it was said now.

@@ -89,6 +89,18 @@ async def test_the_final_report_ends_the_session(store: Store, outcome: str, sta
     assert view.finished_at is not None
 
 
+async def test_what_its_spoke_calls_lost_is_lost_and_stays_so(store: Store) -> None:
+    spoke, epoch, id, attempt = await _running(store)
+    exited = record("exited", outcome="lost", reason="REBOOTED")
+    await store.exchange.append(spoke, epoch, id, attempt, 3, [exited])
+    view = await store.sessions.view(id)
+    assert (view.state, view.reason) == (State.LOST, "REBOOTED")
+    other, other_epoch, other_id, other_attempt = await _running(store)
+    await store.exchange.give_up(other_id, other_attempt, "too long")
+    await store.exchange.append(other, other_epoch, other_id, other_attempt, 3, [exited])
+    assert (await store.sessions.view(other_id)).state is State.LOST
+
+
 async def test_late_truth_beats_a_guess(store: Store) -> None:
     spoke, epoch, id, attempt = await _running(store)
     await store.sessions.tell(id, Fact.CONTACT_LOST, "gone", {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
 
 import pytest
@@ -41,7 +42,7 @@ from spoke.core.story import (
     WorktreeMade,
     WriteExited,
 )
-from spoke.core.supervise import DIED, Life, Phase, advance
+from spoke.core.supervise import DIED, REBOOTED, Life, Phase, advance
 
 STOP = Stop("aborted", "enough", by="ab_1")
 NOW = Stop("aborted", "at once", now=True)
@@ -155,6 +156,15 @@ def test_a_supervisor_that_was_killed_is_swept_up_after() -> None:
     assert effects(*UP, SupervisorGone(False)) == [KillMarked()]
     died = Exit("failed", "SIGKILL", DIED.reason, DIED.message, DIED.advice, 3, 0)
     assert effects(*UP, SupervisorGone(False), Swept(3, 0)) == [WriteExited(died)]
+
+
+def test_what_a_reboot_ended_is_lost_and_not_failed() -> None:
+    gone = (Adopted(ended=False), SupervisorGone(False, rebooted=True))
+    lost = Exit("lost", "reboot", REBOOTED.reason, REBOOTED.message, REBOOTED.advice)
+    assert effects(*gone, Swept(0, 0)) == [WriteExited(lost)]
+    said = effects(*gone, StopOrdered(STOP), Swept(0, 0))
+    assert said == [WriteExited(replace(lost, outcome="aborted", reason="enough"))]
+    assert after(Adopted(ended=False), SupervisorGone(True, rebooted=True)).phase is Phase.ENDED
 
 
 def test_a_supervisor_killed_during_a_stop_was_aborted() -> None:
