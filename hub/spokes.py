@@ -223,7 +223,6 @@ class Spokes:
                 "parent_session_id": row.parent_id,
                 "worktree": row.worktree,
                 "resume": row.worktree is not None,
-                "messages": [],
                 "credential": await self._credential(row),
             }
         )

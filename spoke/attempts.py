@@ -130,8 +130,6 @@ class Attempts:
 
     def _begin(self, key: Key, order: StartOrder) -> None:
         attempt = self._add(key, order)
-        for message in order.messages:
-            attempt.say(message)
         if self._older(key):
             self._chores.start(self._begin_alone(attempt), f"waiting to begin {key}")
         else:

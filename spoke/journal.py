@@ -133,7 +133,6 @@ class Journal:
         match order.body:
             case StartOrder() as start:
                 held.start = start
-                held.messages += start.messages
             case MessageOrder() as message:
                 held.messages.append(message)
             case StopOrder() as stop:

@@ -448,7 +448,7 @@ END $$;
 -- Assign several: all sessions are held before the first spoke is, and spokes in the order given.
 CREATE FUNCTION assign_all(ids text[], held_by text[], digests bytea[])
 RETURNS TABLE (session_id text, spoke_id text, attempt int, seq bigint, alone boolean)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql ROWS 1 AS $$  -- as planned with: what is joined is looked up one by one
 BEGIN
     PERFORM FROM sessions x WHERE x.session_id = ANY (ids)
       ORDER BY x.session_id FOR NO KEY UPDATE;

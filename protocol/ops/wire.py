@@ -48,7 +48,6 @@ class StartOrder(Shape):
     parent_session_id: str | None
     worktree: str | None  #: of the attempt before, when it was on this spoke
     resume: Flag  #: the branch is ours already
-    messages: list[MessageOrder]  #: said before it started
     credential: str  #: the session token of this attempt; never stored by the hub
 
 
@@ -198,6 +197,3 @@ class InventoryItem(Shape):
     state: Literal["starting", "running", "exited"]
     last_record: Count  #: of its spool
     started_at: datetime | None = None
-
-
-StartOrder.model_rebuild()

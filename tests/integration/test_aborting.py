@@ -11,10 +11,10 @@ from tests.support.rows import new_session, record
 
 
 async def _abort(store: Store, root: str, *, upgrade: bool = False) -> str:
-    under, *_ = await store.sessions.abort(
+    top, *_ = await store.sessions.abort(
         root, f"ab_{root}", "test", {"reason": "enough", "now": upgrade}, upgrade=upgrade
     )
-    return under.abort_id
+    return top.abort_id
 
 
 async def test_a_tree_over_two_spokes_is_told_to_stop(store: Store) -> None:

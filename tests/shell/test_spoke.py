@@ -124,7 +124,6 @@ class House:
                 "parent_session_id": None,
                 "worktree": None,
                 "resume": False,
-                "messages": [],
                 "credential": "cks_secret",
                 **more,
             }
@@ -240,8 +239,9 @@ async def test_the_spoke_says_what_it_is(house: House) -> None:
 
 
 async def test_messages_arrive_in_order_those_before_the_start_first(house: House) -> None:
+    start = house.exchange.order("s1", house.start_order("s1", "cat"))
     early = [MessageOrder(message_id=f"m{n}", text=f"early {n}") for n in range(3)]
-    await house.start("s1", "cat", messages=early)
+    await house.exchange.tell(start, *(house.exchange.order("s1", one) for one in early))
     for n in range(3, 6):
         await house.exchange.say("s1", MessageOrder(message_id=f"m{n}", text=f"late {n}"))
     await house.said("s1", "late 5")
@@ -275,10 +275,10 @@ async def test_a_grace_is_kept_and_then_it_is_killed(house: House) -> None:
 
 
 async def test_stopped_in_the_same_breath(house: House) -> None:
-    start = house.exchange.order("s1", house.start_order("s1", "sleep", "1000", messages=[
-        MessageOrder(message_id="m1", text="never heard")]))  # fmt: skip
+    start = house.exchange.order("s1", house.start_order("s1", "sleep", "1000"))
+    said = house.exchange.order("s1", MessageOrder(message_id="m1", text="never heard"))
     stop = house.exchange.order("s1", StopOrder(outcome="aborted", reason="enough"))
-    await house.exchange.tell(start, stop)
+    await house.exchange.tell(start, said, stop)
     ending = await house.exited("s1")
     assert (ending["outcome"], ending["endedBy"]) == ("aborted", "never_started")
     assert ending["survivors"] == 0

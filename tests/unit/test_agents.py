@@ -15,7 +15,7 @@ from spoke.environment import PROMPT_MAX, Bearings
 ORDER = StartOrder(
     task="t", prompt="p", repo="/r", base=None, branch="b", agent="command", command="pytest",
     args=["-q", "; rm -rf /", "$(boom)"], env={}, stdin="closed", parent_session_id=None,
-    worktree=None, resume=False, messages=[], credential="secret",
+    worktree=None, resume=False, credential="secret",
 )  # fmt: skip
 
 

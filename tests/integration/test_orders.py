@@ -1,0 +1,111 @@
+"""What was just committed is told at once, and never out of order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+import pytest
+
+from hub.bells import Bells
+from hub.spokes import Connected, Spokes
+from hub.store import Store
+from hub.store.rows import PlacedRow
+from protocol.aio.node import Context, Node
+from protocol.codec import Object
+from protocol.ops.catalogue import SPOKE_ORDERS
+from protocol.switchboard import LinkId
+from tests.support import rows
+from tests.support.pipe import pipe
+
+HUB, SPOKE = LinkId("hub"), LinkId("spoke")
+
+
+class FarSide:
+    """A spoke that takes all orders, in the frames as they came."""
+
+    def __init__(self) -> None:
+        self.frames: list[list[Object]] = []
+        self.news = asyncio.Event()
+
+    async def take(self, context: Context) -> Object:
+        orders = context.call.params["orders"]
+        assert isinstance(orders, list)
+        self.frames.append([order for order in orders if isinstance(order, dict)])
+        self.news.set()
+        return {"accepted": self.frames[-1][-1]["seq"], "refused": []}
+
+    async def told(self, orders: int) -> list[tuple[object, object]]:
+        """The numbers and kinds of the orders, once there are so many."""
+        async with asyncio.timeout(20):
+            while len(self._orders()) < orders:
+                self.news.clear()
+                await self.news.wait()
+        return [(order["seq"], order["kind"]) for order in self._orders()]
+
+    def _orders(self) -> list[Object]:
+        return [order for frame in self.frames for order in frame]
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    store: Store
+    spokes: Spokes
+    spoke_id: str
+    far: FarSide
+
+    async def place(self) -> list[PlacedRow]:
+        """One more session for the spoke; its order, which is not told yet."""
+        id = (await rows.spawn(self.store)).session_id
+        return await self.store.outbox.assign([(id, self.spoke_id, id.encode())])
+
+
+@pytest.fixture
+async def house(store: Store) -> AsyncGenerator[House]:
+    spoke_id, at = await rows.spoke(store)
+    far, here = FarSide(), Node()
+    there = Node({SPOKE_ORDERS.name: far.take})
+    one, other = pipe()
+    serving = [
+        asyncio.create_task(here.attach(SPOKE, one)),
+        asyncio.create_task(there.attach(HUB, other)),
+    ]
+    await asyncio.sleep(0)  # the links exist once their tasks have taken their first step
+    spokes = Spokes(store, Bells())
+    connected = Connected(spoke_id, SPOKE, at.epoch)
+    spokes.connect(here, connected)
+    yield House(store, spokes, spoke_id, far)
+    spokes.disconnect(connected)
+    one.cut()
+    await asyncio.wait(serving)
+
+
+async def test_orders_are_told_as_they_are_committed(house: House) -> None:
+    for n in range(1, 4):
+        house.spokes.deliver(await house.place())
+        assert await house.far.told(n) == [(seq, "start") for seq in range(1, n + 1)]
+
+
+async def test_what_another_hub_ordered_before_is_told_before(house: House) -> None:
+    house.spokes.deliver(await house.place())
+    await house.far.told(1)
+    await house.place()
+    house.spokes.deliver(await house.place())
+    assert await house.far.told(3) == [(1, "start"), (2, "start"), (3, "start")]
+
+
+async def test_what_was_said_meanwhile_follows_its_start(house: House) -> None:
+    house.spokes.deliver(await house.place())
+    await house.far.told(1)
+    id = (await rows.spawn(house.store)).session_id
+    await house.store.sessions.say(id, "msg_1", "before it was placed", "queue", None)
+    placed = await house.store.outbox.assign([(id, house.spoke_id, id.encode())])
+    house.spokes.deliver([*placed, *await house.place()])
+    assert await house.far.told(4) == [(1, "start"), (2, "start"), (3, "message"), (4, "start")]
+
+
+async def test_a_look_finds_what_nobody_rang_for(house: House) -> None:
+    await house.place()
+    await house.spokes.look()
+    assert await house.far.told(1) == [(1, "start")]

@@ -1,0 +1,76 @@
+"""The hot statements look at few rows, however many sessions there ever were."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from hub.store import Postgres, Store, queries
+from tests.support import rows
+from tests.support.rows import new_session
+
+PAST = 3_000  #: sessions that have ended, each with a mapping, an order, a message and an event
+MOST = 60  #: rows of all tables that one statement may look at, here
+_FILL = f"""
+INSERT INTO sessions (session_id, root_id, owner, params_hash, task, repo, branch, agent, spec,
+                      state, finished_at, attempt, last_seq, abort_id)
+SELECT 'ses_' || n, 'ses_' || n, 'me', '', 't', '/r', 'b' || n, 'command', '{{}}', 'completed',
+       now(), 1, 1, NULL FROM generate_series(1, {PAST}) n;
+INSERT INTO mappings (session_id, attempt, spoke_id, repo, branch, agent, released_at)
+SELECT 'ses_' || n, 1, $1, '/r', 'b' || n, 'command', now() FROM generate_series(1, {PAST}) n;
+INSERT INTO commands (spoke_id, seq, session_id, attempt, kind, acked_at)
+SELECT $1, -n, 'ses_' || n, 1, 'start', now() FROM generate_series(1, {PAST}) n;
+INSERT INTO messages (message_id, session_id, text, mode, state)
+SELECT 'msg_' || n, 'ses_' || n, 'x', 'queue', 'delivered' FROM generate_series(1, {PAST}) n;
+INSERT INTO session_events (birth_day, session_id, seq, attempt, kind)
+SELECT current_date, 'ses_' || n, 1, 1, 'noted' FROM generate_series(1, {PAST}) n
+"""
+_LOOKED_AT = """
+SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::int AS n
+  FROM pg_stat_xact_user_tables
+ WHERE relname ~ '^(sessions|mappings|commands|messages|session_events.*)$'
+"""
+
+
+@pytest.fixture
+async def house(store: Store, connections: Postgres) -> dict[str, tuple[object, ...]]:
+    """A database with a past, and for each hot statement what it is asked for one session."""
+    spoke, at = await rows.spoke(store)
+    async with connections.pool.acquire() as db:
+        for statement in _FILL.split(";"):
+            await db.execute(statement.replace("$1", f"'{spoke}'"))
+    waiting, top = (await rows.spawn(store)).session_id, (await rows.spawn(store)).session_id
+    below = (await rows.spawn(store, new_session(parent=top))).session_id
+    attempt = await rows.run(store, spoke, at.epoch, top)
+    day = (await store.sessions.story(top)).birth_day
+    orders = {"reason": "r", "outcome": "aborted"}
+    return {
+        "spokes_with_room": (),
+        "queued_sessions": ([spoke], 256),
+        "assign_sessions": ([waiting], [spoke], [b"digest"]),
+        "pending_orders": (spoke, 0, 64),
+        "spokes_with_orders": ([spoke],),
+        "ack_orders": (spoke, 1, at.epoch),
+        "append_records": (spoke, at.epoch, top, attempt, 3, '[[1000, "stdout", {"text": "x"}]]'),
+        "events_after": (day, top, 0, 500),
+        "story_of": (top,),
+        "session_views": ([top, below],),
+        "abort_tree": (top, "ab_1", "me", orders, False, None),
+        "live_among": ([top, below],),
+        "tree_ids": (top,),
+        "overdue_sessions": (),
+        "silent_starts": (timedelta(seconds=60),),
+    }
+
+
+async def test_the_hot_statements_look_at_few_rows(
+    house: dict[str, tuple[object, ...]], connections: Postgres
+) -> None:
+    for name, given in house.items():
+        query: queries.Query[object] = getattr(queries, name)
+        async with connections.transaction() as db:
+            [before] = await db.fetch(_LOOKED_AT)
+            await query.all(db, *given)
+            [after] = await db.fetch(_LOOKED_AT)
+        assert after["n"] - before["n"] <= MOST, name
