@@ -50,6 +50,7 @@ class Query(Generic[Row]):
 
 
 spawn_sessions: Final = Query("spawn_sessions", rows.SpawnRow)
+spawn_one: Final = Query("spawn_one", rows.SessionIdRow)
 session_of_key: Final = Query("session_of_key", rows.KeyRow)
 holder_of_branch: Final = Query("holder_of_branch", rows.SessionIdRow)
 lock_parent: Final = Query("lock_parent", rows.ParentRow)

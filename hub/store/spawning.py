@@ -96,7 +96,22 @@ class Spawner:
         return Grant(0, 0) if row is None else Grant(row.grant_depth, row.grant_children)
 
     async def _spawn_all(self, news: list[NewSession]) -> list[Stored | BaseException]:
+        if len(news) == 1 and news[0].parent_id is None:
+            return [await self._insert_one(self._postgres.pool, news[0])]
         return await self._insert(self._postgres.pool, news)
+
+    async def _insert_one(self, db: Database, new: NewSession) -> Stored | CallError:
+        spec, labels, requires = (
+            to_json(part).decode() for part in (new.spec, new.labels, new.requires)
+        )
+        given = (
+            new.session_id, new.on_parent_abort, new.owner, new.idem_key, new.params_hash, new.task,
+            new.repo, new.base, new.branch, new.agent, spec, labels, new.wanted_spoke, requires,
+            new.priority, new.grant_depth, new.grant_children, new.queue_ms, new.run_ms,
+        )  # fmt: skip
+        if await queries.spawn_one.one(db, *given) is not None:
+            return Stored(new.session_id, created=True)
+        return await _why_not(db, new)
 
     async def _insert(self, db: Database, news: list[NewSession]) -> list[Stored | BaseException]:
         parents = sorted({new.parent_id for new in news if new.parent_id is not None})
@@ -137,14 +152,20 @@ def _as_json(news: list[NewSession]) -> str:
     return to_json(rows).decode()
 
 
-async def _why_not(db: Database, new: NewSession, row: SpawnRow) -> Stored | CallError:
+async def _why_not(
+    db: Database, new: NewSession, row: SpawnRow | None = None
+) -> Stored | CallError:
     if new.idem_key is not None:
         known = await queries.session_of_key.one(db, new.owner, new.idem_key)
         if known is not None and known.params_hash == new.params_hash:
             return Stored(known.session_id, created=False)
         if known is not None:
             return _key_conflict(new, known.session_id)
-    if new.parent_id is not None and (row.parent_desired != "run" or row.parent_state in ENDED):
+    if (
+        row is not None
+        and new.parent_id is not None
+        and (row.parent_desired != "run" or row.parent_state in ENDED)
+    ):
         return _no_parent(new, row)
     holder = await queries.holder_of_branch.one(db, new.repo, new.branch)
     if holder is not None:
