@@ -108,17 +108,20 @@ class Spokes:
     # The outbox, told in order.
 
     def deliver(self, placed: Sequence[PlacedRow]) -> None:
-        """These orders were committed: tell them, where the spoke is connected here."""
+        """These orders were committed: tell them, or the hub that the spoke is connected to."""
         for row in placed:
-            if (spoke := self._connected.get(row.spoke_id)) is not None:
+            spoke = self._connected.get(row.spoke_id)
+            if spoke is None:
+                self._bells.ring(outbox(row.spoke_id))
+            else:
                 spoke.at_hand.append(row)
-        self._bells.ring(*{outbox(row.spoke_id) for row in placed})
+                self._bells.ring_here(outbox(row.spoke_id))
 
     async def look(self) -> None:
         """Ring for those of our spokes that have something to be told, whoever ordered it."""
         if self._connected:
             waited_for = await self._store.outbox.waited_for(list(self._connected))
-            self._bells.ring(*map(outbox, waited_for))
+            self._bells.ring_here(*map(outbox, waited_for))
 
     async def _dispatch(self, node: Node, spoke: Connected) -> None:
         told = 0

@@ -9,6 +9,7 @@ from tests.benchmarks.stage import Stage
 from tests.benchmarks.table import Row, Value, at_least, at_most, rate, rounds
 
 CALLERS = (1, 32)
+LINKS = {1: {"program": 1}, 32: {"program": 1, "programs": 32}}
 SPAWN = {
     "task": "task",
     "repo": "https://example.invalid/team/repository.git",
@@ -37,7 +38,7 @@ async def figure(stage: Stage) -> list[Row]:
             for doer in _DOERS:
                 said = await jobs.ask(op=doer, callers=callers, seconds=seconds)
                 answers[doer, callers].append(said)
-            for way, links in (("program", 1), ("programs", callers)):
+            for way, links in LINKS[callers].items():
                 said = await client.ask(
                     op="ask", ask="coord.spawn", params=SPAWN, links=links, callers=callers,
                     seconds=seconds,
