@@ -245,12 +245,15 @@ class Attempt:
         self.tell(story.Salvaged())
 
     async def _forget(self) -> None:
-        """The journal first: an order without a directory would be begun again."""
         self.tail.end()
         await (self._saver.leave() if self._life.muted else self._saver.settle())
-        await self._on_disk(lambda: in_thread(self._rooms.journal.finish, self.key))
-        await self._on_disk(lambda: in_thread(self._folder.remove))
+        await self._on_disk(lambda: in_thread(self._finish))
         self.forgotten.set()
+
+    def _finish(self) -> None:
+        """The journal first: an order without a directory would be begun again."""
+        self._rooms.journal.finish(self.key)
+        self._folder.remove()
 
     def _supervisor(self) -> JsonValue:
         match self._folder.supervisor():

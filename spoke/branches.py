@@ -16,13 +16,16 @@ _NOWHERE: Final = "0" * 40
 _TAKEN: Final = ("reference already exists", "exists; cannot create", "there is a non-empty dir")
 
 
+def begin(clone: Clone, note: Note) -> bool:
+    """Makes the branch at its base without git, for files are all it is. False: git must see."""
+    return newborn.write(clone.path, note.branch, note.base, notes.reflog_word(note.session))
+
+
 async def create(clone: Clone, note: Note) -> None:
-    """Makes the branch at its base. Raises `Conflict` REF_CONFLICT if it, or half its path, is."""
+    """The same by git. Raises `Conflict` REF_CONFLICT if the branch, or half its path, is."""
     if (clone.path / _ref(note.branch)).exists():  # not all: it may be packed
         raise conflict(note.branch, "reference already exists")
     word = notes.reflog_word(note.session)
-    if await in_thread(newborn.write, clone.path, note.branch, note.base, word):
-        return
     argv = ["update-ref", "--create-reflog", "-m", word, _ref(note.branch), note.base, _NOWHERE]
     try:
         await clone.run(argv)

@@ -31,8 +31,9 @@ class Watch:
             try:
                 self._line = await Supervisor.connect(self._folder.socket, self._on_spool)
             except Unavailable:
-                if not await in_thread(self._folder.is_supervised):
-                    return await in_thread(self._folder.is_ended)
+                ended = await in_thread(self._ending)
+                if ended is not None:
+                    return ended
                 await asyncio.sleep(_LOOK_S)
                 continue
             try:
@@ -41,6 +42,10 @@ class Watch:
             finally:
                 line, self._line = self._line, None
                 await line.close()
+
+    def _ending(self) -> bool | None:
+        """None while there is a supervisor."""
+        return None if self._folder.is_supervised() else self._folder.is_ended()
 
     async def message(self, id: str, text: str) -> None:
         """Say it on the line there is; on the next one it is said again, and arrives once."""

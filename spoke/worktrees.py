@@ -53,11 +53,11 @@ class Removed:
 
 @dataclass(slots=True)
 class _Making:
-    """What a rollback must know."""
+    """What a rollback must know; ``pooled``: the files, from the pool or made by now."""
 
     note: Note
     commit: str
-    pooled: Pooled | None = None
+    pooled: Pooled | None
 
 
 class Worktrees:
@@ -172,10 +172,9 @@ class Worktrees:
             raise Conflict("WORKTREE_EXISTS", f"the place of {session}'s worktree is not empty")
         with self._claimed(clone, branch):
             note, commit = await self._plan(clone, session, branch, base, existing)
-            making = _Making(note, commit)
+            making = _Making(note, commit, self._pool.take(clone, commit))
             try:
-                await in_thread(notes.write, clone.path, note)
-                made = await both(self._branch(clone, note), self._files(clone, making))
+                made = await self._carry_out(clone, making)
             except BaseException:
                 await until_done(self._undo(clone, note, making.pooled))
                 raise
@@ -200,20 +199,42 @@ class Worktrees:
         begin = await clone.resolve(base) if base is not None else born[0] if born else tip
         return Note(session, clone.url, branch, begin, existing=True), tip
 
+    async def _carry_out(self, clone: Clone, making: _Making) -> Note:
+        """The files at their place, on the branch, which may come to be at the same time."""
+        note, pooled = making.note, making.pooled
+        made = dataclasses.replace(note, made=True, pooled=pooled is not None)
+        if pooled is not None and pooled.commit == making.commit and not note.existing:
+            if not await in_thread(self._seat, clone, pooled.place, note, made):
+                await branches.create(clone, note)
+            return made
+        await in_thread(notes.write, clone.path, note)
+        ready = await both(self._branch(clone, note), self._files(clone, making))
+        await in_thread(self._settle, clone, ready.place, made)
+        return made
+
+    def _seat(self, clone: Clone, pooled: Place, note: Note, made: Note) -> bool:
+        """All that is to do where the files are ready, at one go: each thread has to be waited for.
+
+        False: the branch is left to git.
+        """
+        notes.write(clone.path, note)
+        has_branch = branches.begin(clone, note)
+        self._settle(clone, pooled, made)
+        return has_branch
+
     async def _branch(self, clone: Clone, note: Note) -> None:
-        if not note.existing:
+        if not note.existing and not await in_thread(branches.begin, clone, note):
             await branches.create(clone, note)
 
-    async def _files(self, clone: Clone, making: _Making) -> Note:
-        """The files at their place, on the branch, which may come to be at the same time."""
-        pooled = self._pool.take(clone, making.commit)
-        making.pooled = pooled or await self._pool.make(clone, making.commit)
-        if making.pooled.commit != making.commit:
+    async def _files(self, clone: Clone, making: _Making) -> Pooled:
+        """The files of the commit, not yet at their place."""
+        pooled = making.pooled
+        if pooled is None:
+            pooled = making.pooled = await self._pool.make(clone, making.commit)
+        elif pooled.commit != making.commit:
             async with self._cores:
-                await making.pooled.place.change(clone, making.pooled.commit, making.commit)
-        made = dataclasses.replace(making.note, made=True, pooled=pooled is not None)
-        await in_thread(self._settle, clone, making.pooled.place, made)
-        return made
+                await pooled.place.change(clone, pooled.commit, making.commit)
+        return pooled
 
     def _settle(self, clone: Clone, pooled: Place, made: Note) -> None:
         self._place(clone, made.session).adopt(pooled, made.branch)

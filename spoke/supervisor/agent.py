@@ -87,10 +87,12 @@ def _find(name: str, path: str, assignment: Assignment) -> str:
     cwd = assignment["cwd"]
     if not os.path.isdir(cwd):  # noqa: PTH112 - pathlib costs 10 ms at start
         raise SpawnFailed(SPAWN_FAILED, f"the working folder {cwd} is gone")
-    found = [place for place in _places(name, path, cwd) if os.path.isfile(place)]  # noqa: PTH113 - as above
-    for place in found:
-        if os.access(place, os.X_OK):
-            return place
+    found: list[str] = []
+    for place in _places(name, path, cwd):
+        if os.path.isfile(place):  # noqa: PTH113 - as above
+            if os.access(place, os.X_OK):
+                return place
+            found.append(place)
     if found:
         raise SpawnFailed(SPAWN_FAILED, f"{found[0]} is not executable")
     if "/" in name and name[0] != "/":
