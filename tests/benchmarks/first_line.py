@@ -1,10 +1,18 @@
-"""From `coord.spawn` to the first line of the agent, by the agent's own clock."""
+"""From `coord.spawn` to the first line of the agent, by the agent's own clock.
+
+A note says who took which part of it: the hub until the order is at the spoke, the spoke until its
+supervisor writes the first record (worktree and hand-over), the start of the agent until it looks
+at its clock, and, not in the figure, the line's way to the client.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import coord
 from protocol.ops.sessions import Event
@@ -52,36 +60,84 @@ async def _repository(
 ) -> list[Row]:
     repo = await asyncio.to_thread(ground.repository, stage.folder / f"repo{files}", files)
     times = {3: stage.scale.times, 5_000: stage.scale.few, 50_000: stage.scale.rarely}[files]
-    took: dict[str, list[float]] = {"floor": [], "fresh": [], "pooled": []}
+    floors: list[float] = []
+    took: dict[str, list[Parts]] = {"fresh": [], "pooled": []}
     for n in range(times + 1):
-        one: dict[str, float] = {}
+        one: dict[str, Parts] = {}
         for name, spoke in (("fresh", fresh), ("pooled", pooled)):
             await spoke.ask(op="ready", repo=repo)
             await asyncio.sleep(SETTLE_S)
-            one[name] = await _spawn(client, repo, name)
+            one[name] = await _spawn(client, repo, name, spoke)
         await pooled.ask(op="ready", repo=repo)
         if n == 0:  # that made the clones
             continue
         where = stage.folder / f"floor{files}-{n}"
-        one["floor"] = await asyncio.to_thread(ground.add_and_exec, repo, where, f"floor{n}")
+        floors.append(await asyncio.to_thread(ground.add_and_exec, repo, where, f"floor{n}"))
         for name in took:
             took[name].append(one[name])
-    ours, floor_value = latency(took["fresh"]), latency(took["floor"])
+    for name, parts in took.items():
+        stage.note(f"first line, {NAMES[files]}, {name}: {_shares(parts)}")
+    ours, floor_value = latency([one.whole for one in took["fresh"]]), latency(floors)
+    from_pool = latency([one.whole for one in took["pooled"]])
     return [
         over_floor(f"first line, {NAMES[files]}, fresh", ours, floor_value, OVER_FLOOR_MS, FLOOR),
-        at_most(f"first line, {NAMES[files]}, from the pool", latency(took["pooled"]),
+        at_most(f"first line, {NAMES[files]}, from the pool", from_pool,
                 POOLED_MS[files], floor_value, FLOOR, PAR[files]),
     ]  # fmt: skip
 
 
-async def _spawn(client: coord.Hub, repo: str, spoke: str) -> float:
-    """Seconds from the call to the first line."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Of one spawn, in seconds, in their order; the last is not part of the figure."""
+
+    hub: float
+    spoke: float
+    start: float
+    back: float
+
+    @property
+    def whole(self) -> float:
+        return self.hub + self.spoke + self.start
+
+
+def _shares(parts: Sequence[Parts]) -> str:
+    return ", ".join(
+        f"{words} {median(getattr(one, name) for one in parts) * 1e3:.1f} ms"
+        for name, words in (
+            ("hub", "hub"),
+            ("spoke", "worktree and hand-over"),
+            ("start", "start of the agent"),
+            ("back", "and back to the client"),
+        )
+    )
+
+
+async def _spawn(client: coord.Hub, repo: str, name: str, spoke: Process) -> Parts:
     command, *args = ground.CLOCK
-    began = time.time_ns()
-    session = await client.spawn("clock", repo=repo, command=command, args=args, spoke=spoke)
-    line = await first_line(client, session.session_id)
+    called = time.time_ns()
+    session = await client.spawn(
+        "clock", repo=repo, command=command, args=args, spoke=name, until="queued"
+    )
+    starting, line = await _first_two(client, session.session_id)
+    seen = time.time_ns()
+    came = (await spoke.ask(op="came", session=session.session_id))["came"]
     await client.wait(session.session_id)
-    return (int(str(line.body["text"])) - began) / 1e9
+    written = starting.at.timestamp() * 1e9
+    clock = int(str(line.body["text"]))
+    return Parts(
+        *(ns / 1e9 for ns in (came - called, written - came, clock - written, seen - clock))
+    )
+
+
+async def _first_two(client: coord.Hub, session_id: str) -> tuple[Event, Event]:
+    """The first word of the supervisor, and the first line of the agent."""
+    starting = None
+    async for event in client.events(session_id):
+        if event.kind == "starting":
+            starting = event
+        if event.kind == "stdout" and starting is not None:
+            return starting, event
+    raise AssertionError(f"{session_id} said nothing")
 
 
 def worktree(text: str | None) -> Path:

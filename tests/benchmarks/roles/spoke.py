@@ -1,14 +1,19 @@
-"""A spoke daemon, as `coordctl spoke run` runs it; its worktrees can be asked directly."""
+"""A spoke daemon, as `coordctl spoke run` runs it; its worktrees can be asked directly.
+
+It also remembers when each order to start came, in ns since 1970.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import spoke.app
+from protocol.ops.wire import Order, OrdersTaken
+from spoke.attempts import Attempts
 from spoke.settings import SpokeSettings
 from spoke.worktrees import Worktrees
 from tests.benchmarks.channel import Channel, run
@@ -22,8 +27,19 @@ class _Known(Worktrees):
         return await super().__aenter__()
 
 
+class _Punctual(Attempts):
+    came: dict[str, int]
+
+    async def take(self, orders: Sequence[Order]) -> OrdersTaken:
+        now = time.time_ns()
+        _Punctual.came |= {order.session_id: now for order in orders if order.kind == "start"}
+        return await super().take(orders)
+
+
 async def serve(channel: Channel, given: Mapping[str, Any]) -> None:
     spoke.app.Worktrees = _Known
+    spoke.app.Attempts = _Punctual
+    _Punctual.came = {}
     settings = SpokeSettings(state=Path(given["state"]), slots=1_000, pool_size=given["pool"])
     enrolled = await spoke.app.join(settings, given["join"])
     daemon = asyncio.create_task(spoke.app.run(settings))
@@ -40,13 +56,16 @@ async def serve(channel: Channel, given: Mapping[str, Any]) -> None:
 async def _answer(channel: Channel) -> None:
     async for asked in channel.requests():
         began = time.perf_counter()
+        more: dict[str, int] = {}
         match asked["op"]:
             case "ready":
                 await _Known.mine.wait_ready(asked["repo"])
             case "remove":
                 await _Known.mine.remove(Path(asked["path"]))
+            case "came":
+                more = {"came": _Punctual.came[asked["session"]]}
         took = time.perf_counter() - began
-        channel.say({"took": took})
+        channel.say({"took": took, **more})
 
 
 if __name__ == "__main__":
