@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import Concatenate, ParamSpec, TypeVar
 
 from coord import client
+from coord.line import PATIENCE_SECONDS
 from protocol.handshake import Welcome
 
 P = ParamSpec("P")
@@ -121,13 +122,18 @@ class Hub:
 
 @contextmanager
 def connect(
-    url: str | None = None, token: str | None = None, *, name: str = "coord"
+    url: str | None = None,
+    token: str | None = None,
+    *,
+    name: str = "coord",
+    patience: float = PATIENCE_SECONDS,
 ) -> Generator[Hub]:
     """`coord.connect` for code that waits. Raises what that raises."""
     thread = _Thread()
     links = AsyncExitStack()
     try:
-        hub = thread.wait_done(links.enter_async_context(client.connect(url, token, name=name)))
+        connecting = client.connect(url, token, name=name, patience=patience)
+        hub = thread.wait_done(links.enter_async_context(connecting))
         yield Hub(hub, thread)
     finally:
         thread.wait_done(links.aclose())

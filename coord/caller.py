@@ -1,40 +1,43 @@
-"""The engine of every client: one link to a hub, calls by name, answers as they came."""
+"""The engine of every client: calls by name, answers as they came, asked again where it is safe."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, TypeVar, cast
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from coord.context import find
-from protocol.aio.dial import address, dial
-from protocol.aio.node import Node
-from protocol.aio.wire import WebsocketWire
+from coord.line import Line
+from protocol.aio.dial import address
 from protocol.codec import Object
-from protocol.errors import Internal, InvalidArgument
-from protocol.handshake import INITIALIZE, Hello, Welcome
-from protocol.limits import INITIALIZE_SECONDS, PROTOCOL_VERSION
-from protocol.ops import Op
+from protocol.errors import Internal, InvalidArgument, LinkLost, Unavailable
+from protocol.handshake import Hello, Welcome
+from protocol.limits import OLDEST_VERSION, PROTOCOL_VERSION
+from protocol.ops import CATALOGUE, Op
 from protocol.ops.shapes import Params
-from protocol.switchboard import LinkId
 
 P = TypeVar("P", bound=Params)
 R = TypeVar("R", bound=BaseModel)
 
-_HUB: Final = LinkId("hub")
+RUNNING_SECONDS: Final = 0.5  # at the most, before a call that runs elsewhere is asked for again
 
 
 class Caller:
-    """Calls over one link. ``welcome`` is what the hub said of itself and of us."""
+    """Calls to a hub, over a line that is kept up."""
 
-    def __init__(self, node: Node, welcome: Welcome, url: str) -> None:
-        self._node = node
-        self.welcome = welcome
+    def __init__(self, line: Line, url: str) -> None:
+        self._line = line
         self.url = url
+
+    @property
+    def welcome(self) -> Welcome:
+        """What the hub said of itself and of us."""
+        return self._line.welcome
 
     async def call(
         self,
@@ -42,23 +45,63 @@ class Caller:
         params: Mapping[str, JsonValue] | None = None,
         *,
         within: float | None = None,
+        key: str | None = None,
+        detach: bool | None = None,
     ) -> JsonValue:
         """Ask the hub for an operation, in the words of the wire (camelCase keys).
 
-        ``within``: seconds until the hub gives the call up. Cancelling the wait aborts the call
-        and all that runs on its behalf. Raises the CallError it was answered with; LinkLost.
-        """
-        return await self._node.ask(_HUB, op, dict(params or {}), within=within)
+        ``within``: seconds until the call is given up. ``key``: an idempotency key; the same call
+        with the same key has the same answer, whatever is restarted meanwhile. ``detach``: whether
+        the work goes on when this process is lost (None: as the operation declares). Cancelling the
+        wait aborts the call and all that runs on its behalf.
 
-    def stream(
+        A lost link is resumed. Where that fails, the call is asked again if it may be: when its
+        operation is idempotent, or it has a key. Raises the CallError it was answered with;
+        LinkLost when it is not known whether it happened.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = None if within is None else loop.time() + within
+        said = dict(params or {})
+        while True:
+            link = await self._line.ready(deadline)
+            left = None if deadline is None else deadline - loop.time()
+            self._line.enter(link)
+            try:
+                return await self._line.node.ask(
+                    link, op, said, within=left, key=key, detach=detach
+                )
+            except LinkLost:
+                if key is None and not is_idempotent(op):
+                    raise
+            except Unavailable as error:
+                if error.reason != "CALL_RUNNING":
+                    raise
+                await asyncio.sleep(random.uniform(0, RUNNING_SECONDS))  # noqa: S311 - jitter
+            finally:
+                self._line.leave(link)
+
+    async def stream(
         self,
         op: str,
         params: Mapping[str, JsonValue] | None = None,
         *,
+        idle: float | None = None,
         on_end: Callable[[JsonValue], None] = lambda _: None,
     ) -> AsyncGenerator[JsonValue]:
-        """The items of a stream; ``on_end`` is given its final answer. Leaving early aborts it."""
-        return self._node.stream(_HUB, op, dict(params or {}), on_end=on_end)
+        """The items of a stream; ``on_end`` is given its final answer. Leaving early aborts it.
+
+        ``idle``: seconds without an item after which it fails. Raises LinkLost when the link is
+        lost and cannot be resumed: only the reader knows from where to read on.
+        """
+        link = await self._line.ready(None)
+        self._line.enter(link)
+        try:
+            items = self._line.node.stream(link, op, dict(params or {}), idle=idle, on_end=on_end)
+            async with aclosing(items):
+                async for item in items:
+                    yield item
+        finally:
+            self._line.leave(link)
 
     async def ask(
         self, op: Op[P, R], given: Mapping[str, object], within: float | None = None
@@ -69,23 +112,34 @@ class Caller:
 
 @asynccontextmanager
 async def link(
-    url: str | None, token: str | None, name: str
-) -> AsyncGenerator[tuple[Node, Welcome, str]]:
-    """A link to the hub, hands shaken; closed on the way out. What a Caller is made of.
+    url: str | None, token: str | None, name: str, patience: float
+) -> AsyncGenerator[tuple[Line, str]]:
+    """A line to the hub, hands shaken; closed on the way out. What a Caller is made of.
 
     Raises what `coord.context.find`, `protocol.aio.dial.dial` and the handshake raise.
     """
     where = find(url, token)
     to = address(where.url)
-    async with dial(to, f"Bearer {where.token}") as websocket:
-        node = Node()
-        listening = asyncio.create_task(node.attach(_HUB, WebsocketWire(websocket)), name="link")
-        try:
-            await asyncio.sleep(0)  # the link exists once its task has taken its first step
-            yield node, await _shake_hands(node, name), str(to)
-        finally:
-            await websocket.close()
-            await listening
+    hello = Hello(
+        protocol_version=PROTOCOL_VERSION,
+        oldest_version=OLDEST_VERSION,
+        role="client",
+        name=name,
+        version=our_version(),
+        resumable=True,
+    )
+    line = Line(to, where.token, hello, patience)
+    try:
+        await line.begin()
+        yield line, str(to)
+    finally:
+        await line.close()
+
+
+def is_idempotent(op: str) -> bool:
+    """Whether an operation may be asked again when it is not known whether it happened."""
+    known = CATALOGUE.get(op)
+    return known is not None and known.idempotent
 
 
 def params_of(op: Op[P, R], given: Mapping[str, object]) -> Object:
@@ -114,14 +168,6 @@ def our_version() -> str:
         return version("coord")
     except PackageNotFoundError:
         return "0"
-
-
-async def _shake_hands(node: Node, name: str) -> Welcome:
-    hello = Hello(
-        protocol_version=PROTOCOL_VERSION, role="client", name=name, version=our_version()
-    )
-    said = cast("Object", hello.model_dump(mode="json", by_alias=True, exclude_defaults=True))
-    return read_answer(Welcome, await node.ask(_HUB, INITIALIZE, said, within=INITIALIZE_SECONDS))
 
 
 def _bad_params(op: str, error: ValidationError) -> InvalidArgument:

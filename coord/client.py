@@ -7,6 +7,8 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Literal, TypedDict, Unpack
 
 from coord.caller import Caller, link, params_of, read_answer
+from coord.line import PATIENCE_SECONDS
+from protocol.errors import LinkLost
 from protocol.ops import catalogue as ops
 from protocol.ops.sessions import (
     Cleanup,
@@ -115,16 +117,26 @@ class Hub(Caller):
         self, session_id: str, *, after: int = 0, tail: int | None = None, follow: bool = True,
         kinds: Sequence[str] | None = None,
     ) -> AsyncGenerator[Event]:  # fmt: skip
-        """The story of a session after a sequence number, then live until it has ended."""
-        given = {
+        """The story of a session after a sequence number, then live until it has ended.
+
+        Each event once and in order, whatever happens to the link or the hub meanwhile.
+        """
+        given: dict[str, object] = {
             "session_id": session_id, "after": after, "tail": tail, "follow": follow,
             "kinds": kinds,
         }  # fmt: skip
-        batches = self.stream(ops.EVENTS.name, params_of(ops.EVENTS, given))
-        async with aclosing(batches):
-            async for batch in batches:
-                for event in read_answer(EventBatch, batch).events:
-                    yield event
+        while True:
+            await self._line.ready(None)  # raises when there is none any more
+            batches = self.stream(ops.EVENTS.name, params_of(ops.EVENTS, given))
+            try:
+                async with aclosing(batches):
+                    async for batch in batches:
+                        for event in read_answer(EventBatch, batch).events:
+                            given |= {"after": event.seq, "tail": None}
+                            yield event
+                    return
+            except LinkLost:  # it could not be resumed: read on after the last one given out
+                continue
 
     async def wait(
         self, *session_ids: str, until: Literal["running", "ended"] = "ended",
@@ -166,12 +178,17 @@ class Hub(Caller):
 
 @asynccontextmanager
 async def connect(
-    url: str | None = None, token: str | None = None, *, name: str = "coord"
+    url: str | None = None,
+    token: str | None = None,
+    *,
+    name: str = "coord",
+    patience: float = PATIENCE_SECONDS,
 ) -> AsyncGenerator[Hub]:
     """A hub to call: the given one, or the one that the environment or `coordctl up` names.
 
+    A lost hub is dialled again for ``patience`` seconds before calls fail with LinkLost.
     Raises Unavailable (NO_HUB, HUB_UNREACHABLE), Unauthenticated, PermissionDenied,
     InvalidArgument, FailedPrecondition (VERSION). Calls in flight end with LinkLost on the way out.
     """
-    async with link(url, token, name) as parts:
+    async with link(url, token, name, patience) as parts:
         yield Hub(*parts)

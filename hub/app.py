@@ -20,11 +20,12 @@ from hub.feed import Feed
 from hub.gate import Gate
 from hub.health import Health
 from hub.hello import initialize
-from hub.links import Links, Peer
+from hub.links import Links
 from hub.ops.registry import handlers
 from hub.ops.spokes import new_join
 from hub.ops.table import OPERATIONS
 from hub.ops.tokens import new_user
+from hub.peers import Peer
 from hub.reach import Reach
 from hub.settings import HubSettings
 from hub.spokes import Spokes

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from hub.bells import HUBS, QUEUE
 from hub.core import reconcile
 from hub.desk import Desk
-from hub.links import Peer
+from hub.peers import Peer
 from hub.reach import PING
 from hub.reception import ALIVE_SECONDS, answers
 from hub.spokes import Connected
@@ -27,7 +27,7 @@ from protocol.errors import (
     Unavailable,
 )
 from protocol.handshake import INITIALIZE, Hello, Limits, SpokeHello, Verdict, Welcome, agree
-from protocol.limits import CLOSE_SUPERSEDED, MAX_FRAME_BYTES, MAX_IN_FLIGHT
+from protocol.limits import CLOSE_SUPERSEDED, GRACE_SECONDS, MAX_FRAME_BYTES, MAX_IN_FLIGHT
 from protocol.ops.catalogue import Role
 
 logger = logging.getLogger(__name__)
@@ -39,12 +39,13 @@ def initialize(desk: Desk, version: str) -> Handler:
     async def handle(context: Context) -> Welcome:
         peer = desk.links.peer(context.link)
         hello = _read(context)
-        agreed = agree(hello.protocol_version)
+        agreed = agree(hello.protocol_version, hello.oldest_version)
         if peer.greeted.is_set() or peer.greeting:
             raise FailedPrecondition("GREETED", "this link is initialized already")
         peer.greeting = True
         try:
             epoch, verdicts = await _admit(desk, peer, hello)
+            kept, heard = _take_up(desk, peer, hello, context)
         except PermissionDenied as denied:
             who = peer.principal.owner
             await desk.store.access.audit(who, INITIALIZE, None, denied.reason, peer.address)
@@ -56,7 +57,11 @@ def initialize(desk: Desk, version: str) -> Handler:
             protocol_version=agreed,
             hub_id=desk.hub_id,
             hub_version=version,
-            connection_id=peer.websocket.id.hex,
+            connection_id=kept.connection_id,
+            resume_token=kept.resume_token,
+            resumed=kept is not peer,
+            heard=heard,
+            grace_ms=int(GRACE_SECONDS * 1_000) if kept.resume_token is not None else 0,
             principal=peer.principal.name,
             role=peer.principal.role,
             limits=Limits(max_message_bytes=MAX_FRAME_BYTES, max_in_flight=MAX_IN_FLIGHT),
@@ -88,6 +93,15 @@ async def _admit(desk: Desk, peer: Peer, hello: Hello) -> tuple[int | None, list
     if hello.spoke is None:
         return None, []
     return await _welcome_spoke(desk, peer, hello, hello.spoke)
+
+
+def _take_up(desk: Desk, peer: Peer, hello: Hello, context: Context) -> tuple[Peer, int]:
+    """The connection that this wire carries once it is welcome, and how much of it was heard."""
+    if hello.resume is not None and hello.spoke is None:
+        return desk.links.peers.take_up(peer, hello.resume, context)
+    if hello.resumable and hello.spoke is None:
+        desk.links.peers.keep(peer, context)
+    return peer, 0
 
 
 async def _welcome_spoke(

@@ -8,7 +8,6 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -18,9 +17,8 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from hub.core.rights import Principal
 from hub.gate import Gate, Knock
-from hub.spokes import Connected
+from hub.peers import Peer, Peers, link_of
 from protocol.aio.dial import keep_noticing
 from protocol.aio.node import Handler, Listener, Node
 from protocol.aio.wire import WebsocketWire
@@ -46,6 +44,8 @@ from protocol.switchboard import LinkId
 logger = logging.getLogger(__name__)
 
 OPEN_SECONDS = 5.0  # from the TCP accept to the end of the upgrade
+DRAIN_SECONDS = 2.0  # for calls that cannot be asked again, when the hub stops
+RECONNECT_MS = 1_000
 ENDING_SECONDS = 0.4  # for the answers to a revoked link, and then for its side of the close
 _STATUS: Final[Mapping[str, HTTPStatus]] = {
     "UNAUTHENTICATED": HTTPStatus.UNAUTHORIZED,
@@ -55,37 +55,21 @@ _STATUS: Final[Mapping[str, HTTPStatus]] = {
 }
 
 
-@dataclass(slots=True)
-class Peer:
-    """The far end of a link."""
-
-    link: LinkId
-    principal: Principal
-    address: str
-    websocket: ServerConnection
-    greeted: asyncio.Event = field(default_factory=asyncio.Event)
-    greeting: bool = False  #: `initialize` is being answered
-    ending: CallError | None = None  #: nothing more is taken from it, and why
-    spoke: Connected | None = None
-    calls: dict[CallId, str] = field(default_factory=dict[CallId, str])  # what it waits for
-
-
 class Links:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._peers: dict[LinkId, Peer] = {}
         # Admitted, and not yet upgraded; who gives up in between is forgotten with the connection.
         self._admitted: WeakKeyDictionary[ServerConnection, Peer] = WeakKeyDictionary()
         self._endings: set[asyncio.Task[None]] = set()
         self._node: Node | None = None
-        self._left: Callable[[Peer], None] = lambda _: None
+        self._peers: Peers | None = None
 
     def serve_with(
         self, handlers: Mapping[str, Handler], listener: Listener, left: Callable[[Peer], None]
     ) -> Node:
         """The node of this hub; ``left`` is told when a link has ended."""
         self._node = Node(handlers, detaches=_detaches, listener=listener)
-        self._left = left
+        self._peers = Peers(self._node, left)
         return self._node
 
     @property
@@ -94,16 +78,22 @@ class Links:
             raise RuntimeError("the door is not open yet")
         return self._node
 
+    @property
+    def peers(self) -> Peers:
+        if self._peers is None:
+            raise RuntimeError("the door is not open yet")
+        return self._peers
+
     def peer(self, link: LinkId) -> Peer:
-        return self._peers[link]
+        return self.peers[link]
 
     def count(self) -> int:
-        return len(self._peers)
+        return len(self.peers)
 
     def abort_calls(self, sessions: Collection[str], reason: str) -> list[AbortedCall]:
         """Abort the calls in flight that these sessions made, and all below them."""
         aborted: list[AbortedCall] = []
-        for peer in list(self._peers.values()):
+        for peer in self.peers:
             id = peer.principal.session_id
             if id is None or id not in sessions:
                 continue
@@ -130,7 +120,7 @@ class Links:
         for connection, peer in list(self._admitted.items()):
             if peer.principal.id == principal_id:
                 connection.transport.abort()
-        for peer in list(self._peers.values()):
+        for peer in self.peers:
             if peer.principal.id == principal_id and peer.ending is None:
                 peer.ending = why
                 calls = [] if lost else list(peer.calls)
@@ -143,7 +133,7 @@ class Links:
 
     def cut(self, principal_id: str, *, sparing: LinkId | None = None) -> None:
         """End every link of a principal as if it was lost: it may come back."""
-        for peer in list(self._peers.values()):
+        for peer in self.peers:
             if peer.principal.id == principal_id and peer.link != sparing:
                 peer.websocket.transport.abort()
 
@@ -157,6 +147,8 @@ class Links:
                 await peer.websocket.close(code, reason)
         except TimeoutError:
             peer.websocket.transport.abort()
+        if peer.away is not None:
+            self.peers.lose(peer)
 
     @asynccontextmanager
     async def open(
@@ -179,12 +171,19 @@ class Links:
             server_header=None,
         ) as server:
             yield sock.getsockname()[:2]
-            self._say_goodbye()
+            await self._say_goodbye()
             server.close(code=CLOSE_RESTART, reason="the hub is stopping")
+            self.peers.close()
 
-    def _say_goodbye(self) -> None:
-        for link in self._peers:
-            self.node.say(link, Goaway("the hub is stopping", 1_000))
+    async def _say_goodbye(self) -> None:
+        """What is open and cannot be asked again elsewhere has a little time to be answered."""
+        for peer in self.peers:
+            self.node.say(peer.link, Goaway("the hub is stopping", RECONNECT_MS))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                for peer in self.peers:
+                    once = [id for id, op in peer.calls.items() if not CATALOGUE[op].idempotent]
+                    await self.node.wait_answered(peer.link, once)
 
     async def _knock(self, connection: ServerConnection, request: Request) -> Response | None:
         path, asks, query = request.path.partition("?")
@@ -202,20 +201,21 @@ class Links:
             principal = await self._gate.admit(knock)
         except CallError as error:
             return _refusal(error)
-        link = LinkId(f"{principal.role}:{connection.id.hex}")
+        link = link_of(principal, connection.id.hex)
         self._admitted[connection] = Peer(link, principal, knock.address, connection)
         return None
 
     async def _serve(self, connection: ServerConnection) -> None:
         peer = self._admitted.pop(connection)
-        self._peers[peer.link] = peer
+        self.peers.enter(peer)
         deadline = asyncio.create_task(_must_greet(peer))
+        wire, carried = WebsocketWire(connection), None
         try:
-            await self.node.attach(peer.link, WebsocketWire(connection))
+            carried = await self.node.lines.serve(peer.link, wire)
         finally:
             deadline.cancel()
-            del self._peers[peer.link]
-            self._left(peer)
+            if carried is not None:
+                self.peers.wire_ended(carried, for_good=wire.parted())
 
 
 async def _must_greet(peer: Peer) -> None:

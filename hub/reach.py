@@ -20,7 +20,7 @@ from protocol import ids
 from protocol.aio.node import Context
 from protocol.codec import Object
 from protocol.errors import DeadlineExceeded, Unavailable
-from protocol.frames import error_of
+from protocol.faults import error_of
 
 PING: Final = "hub.ping_spoke"  #: not of the spoke: whether its websocket answers
 LATE_SECONDS: Final = 2.0  #: beyond its time, for the answer to come back

@@ -17,7 +17,7 @@ from hub.spokes import Connected
 from hub.store.fleet_rows import AskRow
 from protocol.codec import Object
 from protocol.errors import CallError, Unavailable
-from protocol.frames import error_body
+from protocol.faults import error_body
 
 logger = logging.getLogger(__name__)
 

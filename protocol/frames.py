@@ -8,20 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, NewType, assert_never
 
 from pydantic import JsonValue
 
 from protocol.codec import Object, decode, encode, parse
-from protocol.errors import (
-    BY_CODE,
-    CallError,
-    Internal,
-    InvalidArgument,
-    InvalidRequest,
-    Unimplemented,
-)
-from protocol.limits import MAX_ID_CHARS, MAX_INTEGER, MAX_METHOD_CHARS
+from protocol.errors import CallError, InvalidArgument, InvalidRequest, Unimplemented
+from protocol.faults import error_body, error_of
+from protocol.limits import MAX_ID_CHARS, MAX_INTEGER, MAX_KEY_CHARS, MAX_METHOD_CHARS
 
 CallId = NewType("CallId", str)
 
@@ -29,6 +24,15 @@ CANCEL: Final = "$/cancelRequest"
 PROGRESS: Final = "$/progress"
 CREDIT: Final = "$/credit"
 GOAWAY: Final = "$/goaway"
+ACK: Final = "$/ack"
+
+
+class Mode(StrEnum):
+    """How a call is aborted."""
+
+    KILL = "kill"  #: answered when all that runs on its behalf has ended
+    KILL_NOWAIT = "killnowait"  #: answered at once; what runs on its behalf is ended meanwhile
+    SKIP = "skip"  #: answered at once; the work goes on, nobody hears of its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ class Call:
     ``timeout_ms`` is what remains, never a wall-clock time. ``detach`` says what losing the
     caller means: the work goes on (True), is aborted (False), or as the operation declares (None).
     ``credit`` is how many items of a stream may be sent before the caller grants more; None: as
-    many as the link takes.
+    many as the link takes. ``idle_ms`` is how long a stream may have no item for a reader who takes
+    some. ``key`` makes the call one and the same each time it is placed (an idempotency key).
     """
 
     id: CallId
@@ -47,6 +52,8 @@ class Call:
     timeout_ms: int | None = None
     detach: bool | None = None
     credit: int | None = None
+    idle_ms: int | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ class Abort:
 
     id: CallId
     reason: str = ""
+    mode: Mode = Mode.KILL
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,13 @@ class Goaway:
 
 
 @dataclass(frozen=True, slots=True)
+class Ack:
+    """This side heard ``heard`` frames of the connection; the far side may forget them."""
+
+    heard: int
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Said once, never answered."""
 
@@ -107,7 +122,7 @@ class Notice:
 
 
 Outcome = Reply | Fault
-Frame = Call | Reply | Fault | Abort | Item | Credit | Goaway | Notice
+Frame = Call | Reply | Fault | Abort | Item | Credit | Goaway | Ack | Notice
 
 
 def read(text: str) -> Frame:
@@ -142,12 +157,14 @@ def write(frame: Frame) -> bytes:
             return _notice(PROGRESS, {"token": id, "seq": seq, "value": value})
         case Fault(id, error):
             return encode({"jsonrpc": "2.0", "id": id, "error": error_body(error)})
-        case Abort(id, reason):
-            return _notice(CANCEL, {"id": id, "mode": "kill", "reason": reason})
+        case Abort(id, reason, mode):
+            return _notice(CANCEL, {"id": id, "mode": mode, "reason": reason})
         case Credit(id, n):
             return _notice(CREDIT, {"token": id, "n": n})
         case Goaway(reason, after):
             return _notice(GOAWAY, {"reason": reason, "reconnectAfterMs": after})
+        case Ack(heard):
+            return _notice(ACK, {"heard": heard})
         case Notice(op, params):
             return _notice(op, params)
         case _:
@@ -164,39 +181,6 @@ def unknown_method(op: str) -> Unimplemented:
     )
 
 
-def error_body(error: CallError) -> dict[str, object]:
-    """An error as it crosses the wire: `{code, message, data}`."""
-    return {
-        "code": error.number,
-        "message": error.message,
-        "data": {
-            "code": error.code,
-            "reason": error.reason,
-            "retryable": error.retryable,
-            "retryAfterMs": error.retry_after_ms,
-            "advice": error.advice,
-            "details": error.details,
-        },
-    }
-
-
-def error_of(body: Mapping[str, JsonValue]) -> CallError:
-    """The error in a wire body. An unknown code is Internal and not retryable."""
-    found = body.get("data")
-    data = found if isinstance(found, dict) else {}
-    kind = BY_CODE.get(str(data.get("code")), Internal)
-    details = data.get("details")
-    after = data.get("retryAfterMs")
-    return kind(
-        str(data.get("reason", "UNKNOWN")),
-        str(body.get("message", "")),
-        advice=str(data.get("advice", "")),
-        details=details if isinstance(details, dict) else {},
-        retryable=data.get("retryable") is True,
-        retry_after_ms=after if isinstance(after, int) else None,
-    )
-
-
 def _call(call: Call) -> dict[str, object]:
     meta: dict[str, object] = {}
     if call.timeout_ms is not None:
@@ -205,6 +189,10 @@ def _call(call: Call) -> dict[str, object]:
         meta["onDisconnect"] = "detach" if call.detach else "cancel"
     if call.credit is not None:
         meta["credit"] = call.credit
+    if call.idle_ms is not None:
+        meta["idleTimeoutMs"] = call.idle_ms
+    if call.key is not None:
+        meta["idempotencyKey"] = call.key
     params = {**call.params, "_meta": meta} if meta else call.params
     return {"jsonrpc": "2.0", "id": call.id, "method": call.op, "params": params}
 
@@ -225,7 +213,7 @@ def _asked(value: Object) -> Frame:
         return _request(_id(value), method, params)
     match method:
         case "$/cancelRequest":
-            return Abort(_id(params), str(params.get("reason", "")))
+            return Abort(_id(params), str(params.get("reason", "")), _mode(params.get("mode")))
         case "$/progress":
             return _item(params)
         case "$/credit":
@@ -233,6 +221,8 @@ def _asked(value: Object) -> Frame:
         case "$/goaway":
             after = params.get("reconnectAfterMs")
             return Goaway(str(params.get("reason", "")), after if isinstance(after, int) else 0)
+        case "$/ack":
+            return Ack(_count(params, "heard"))
         case _:
             return Notice(method, params)
 
@@ -257,6 +247,8 @@ def _request(id: CallId, method: str, params: Object) -> Call:
         timeout_ms=_count(meta, "timeoutMs") if "timeoutMs" in meta else None,
         detach=None if lost is None else lost == "detach",
         credit=_count(meta, "credit") if "credit" in meta else None,
+        idle_ms=_count(meta, "idleTimeoutMs") if "idleTimeoutMs" in meta else None,
+        key=_key(meta) if "idempotencyKey" in meta else None,
     )
 
 
@@ -283,6 +275,22 @@ def _id(value: Mapping[str, JsonValue], key: str = "id") -> CallId:
             details={"field": key},
         )
     return CallId(id)
+
+
+def _key(meta: Mapping[str, JsonValue]) -> str:
+    key = meta["idempotencyKey"]
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_CHARS or not key.isprintable():
+        raise InvalidArgument(
+            "BAD_VALUE",
+            f"idempotencyKey is a printable string of 1 to {MAX_KEY_CHARS} characters",
+            details={"field": "_meta.idempotencyKey"},
+        )
+    return key
+
+
+def _mode(word: JsonValue) -> Mode:
+    """An unknown mode is read as the one that confirms."""
+    return next((mode for mode in Mode if mode == word), Mode.KILL)
 
 
 def _count(value: Mapping[str, JsonValue], key: str) -> int:

@@ -8,14 +8,13 @@ from pydantic import AfterValidator, Field, JsonValue, StrictInt
 
 from protocol.codec import encode
 from protocol.errors import FailedPrecondition
-from protocol.limits import PROTOCOL_VERSION
-from protocol.ops.shapes import Attempt, Count, Labels, Shape, Word
+from protocol.limits import ACK_BYTES, ACK_FRAMES, OLDEST_VERSION, PROTOCOL_VERSION
+from protocol.ops.shapes import Attempt, Count, Flag, Labels, Shape, Word
 from protocol.ops.wire import InventoryItem
 
 INITIALIZE: Final = "initialize"
 DETAIL_BYTES: Final = 4_096
 DETAIL_DEPTH: Final = 8
-OLDEST: Final = 1  #: the oldest version still spoken
 
 
 def _brief(detail: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -46,10 +45,21 @@ class SpokeHello(Shape):
     detail: Detail = {}
 
 
+class Resume(Shape):
+    """Go on with a connection whose wire was lost, after the ``heard`` frames that we heard."""
+
+    connection_id: Word
+    token: Word
+    heard: Count
+
+
 class Hello(Shape):
     """Parameters of `initialize`, the first call on a link, from the side that dialled."""
 
-    protocol_version: StrictInt
+    protocol_version: StrictInt  #: the newest that it speaks
+    oldest_version: StrictInt | None = None  #: and the oldest; None: no other
+    resumable: Flag = False  #: keep this connection for a while when its wire is lost
+    resume: Resume | None = None
     role: Literal["client", "spoke"]
     name: Word = "coord"
     version: Word = "0"
@@ -75,6 +85,8 @@ class Verdict(Shape):
 class Limits(Shape):
     max_message_bytes: Count
     max_in_flight: Count
+    ack_frames: Count = ACK_FRAMES  #: `$/ack` at the latest after so many frames that were heard,
+    ack_bytes: Count = ACK_BYTES  #: or so many bytes
 
 
 class Welcome(Shape):
@@ -84,6 +96,10 @@ class Welcome(Shape):
     hub_id: str
     hub_version: str
     connection_id: str
+    resume_token: str | None = None  #: of a resumable connection, the same for all its wires
+    resumed: bool = False
+    heard: Count = 0  #: frames of a resumed connection that the hub heard
+    grace_ms: Count = 0  #: how long it is kept without a wire
     principal: str
     role: str
     limits: Limits
@@ -93,13 +109,22 @@ class Welcome(Shape):
     verdicts: list[Verdict] = []
 
 
-def agree(offered: int) -> int:
-    """The version to speak: the offered one, or our newest. Raises FailedPrecondition (VERSION)."""
-    if offered < OLDEST:
+def agree(newest: int, oldest: int | None = None) -> int:
+    """The newest version that both sides speak, of the range that one offers.
+
+    Who names no oldest is offered ours, and may leave. Raises FailedPrecondition (VERSION).
+    """
+    agreed = min(newest, PROTOCOL_VERSION)
+    if agreed < OLDEST_VERSION or (oldest is not None and agreed < oldest):
         raise FailedPrecondition(
             "VERSION",
-            f"protocol version {offered} is no longer spoken here",
+            f"nothing from version {oldest or newest} to {newest} is spoken here",
             advice="upgrade the older side: pip install --upgrade coord",
-            details={"supported": list(range(OLDEST, PROTOCOL_VERSION + 1))},
+            details={"supported": list(range(OLDEST_VERSION, PROTOCOL_VERSION + 1))},
         )
-    return min(offered, PROTOCOL_VERSION)
+    return agreed
+
+
+def check_spoken(agreed: int) -> None:
+    """The version that the far side chose is one of ours. Raises FailedPrecondition (VERSION)."""
+    agree(agreed, agreed)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
+OLDEST_VERSION: Final = 1  #: still spoken: without resume, modes of an abort, and keys
 SUBPROTOCOL: Final = "coord.v1"
 RPC_PATH: Final = "/v1/rpc"
 NONCE_PATH: Final = "/v1/nonce"
@@ -15,6 +16,7 @@ MAX_KEYS_PER_OBJECT: Final = 1_024
 MAX_KEYS_PER_FRAME: Final = 10_000
 MAX_METHOD_CHARS: Final = 128
 MAX_ID_CHARS: Final = 128
+MAX_KEY_CHARS: Final = 200  #: of an idempotency key
 MAX_IN_FLIGHT: Final = 256  #: calls that one link may have asked for and not yet got answered
 MAX_INTEGER: Final = (1 << 53) - 1  #: beyond it, JSON readers in other languages round
 
@@ -30,6 +32,15 @@ CLOSE_SECONDS: Final = 5.0
 #: A peer that takes no data is given up after this long (PROTOCOL trap 2: pings do not notice it).
 STALLED_SECONDS: Final = 30.0
 STREAM_HIGH_WATER_BYTES: Final = 1 << 20  #: a stream waits while this much is queued on its link
+
+#: A connection is kept without a wire for this long,
+GRACE_SECONDS: Final = 30.0
+#: and while no more than this is kept of what its far side may not have heard.
+MAX_KEPT_BYTES: Final = 64 << 20
+ACK_FRAMES: Final = 32  #: what was heard is acknowledged at the latest after so many frames,
+ACK_BYTES: Final = (
+    1 << 16
+)  #: or so many bytes; it must stay well below what a stream may have queued
 
 HEARTBEAT_SECONDS: Final = 10.0
 LEASE_SECONDS: Final = 45.0

@@ -7,16 +7,19 @@ run one switchboard.
 Three promises, kept whatever order the facts arrive in:
 
 1. Every call is answered exactly once.
-2. No call is answered while a call placed on its behalf is still in flight.
-3. An abort reaches every call below it, and no call above or beside it.
+2. No call is answered while a call placed on its behalf is still in flight, unless its caller said
+   that it does not wait (`killnowait`, `skip`).
+3. An abort reaches every call below it, and no call above or beside it. A handler may place a
+   call that continues: it is not below.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NewType, assert_never
+from typing import assert_never
 
+from protocol.effects import Accuse, Answer, Deliver, Effect, GoOn, Hear, LinkId, Run, Send, Stop
 from protocol.errors import (
     CallError,
     Cancelled,
@@ -26,6 +29,7 @@ from protocol.errors import (
 )
 from protocol.frames import (
     Abort,
+    Ack,
     Call,
     CallId,
     Credit,
@@ -33,87 +37,27 @@ from protocol.frames import (
     Frame,
     Goaway,
     Item,
+    Mode,
     Notice,
     Outcome,
     Reply,
 )
 from protocol.limits import MAX_IN_FLIGHT
 
-LinkId = NewType("LinkId", str)
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Put a frame on a link."""
-
-    link: LinkId
-    frame: Frame
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Start the local handler of a call; report back with `settle`."""
-
-    link: LinkId
-    call: Call
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Cancel the local handler of a call; it still reports back with `settle`."""
-
-    id: CallId
-    why: CallError
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Hand the outcome of a call to whoever placed it in this process."""
-
-    id: CallId
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Deliver:
-    """Hand one item of a stream to whoever placed the call in this process."""
-
-    id: CallId
-    value: object
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """The reader of a stream takes more: its handler may go on to `emit`."""
-
-    id: CallId
-
-
-@dataclass(frozen=True, slots=True)
-class Hear:
-    """A notice or a goaway arrived: not a call, not answered."""
-
-    link: LinkId
-    frame: Notice | Goaway
-
-
-@dataclass(frozen=True, slots=True)
-class Accuse:
-    """The peer broke a rule of the wire; the call it meant is unaffected."""
-
-    link: LinkId
-    what: str
-
-
-Effect = Send | Run | Stop | Answer | Deliver | Resume | Hear | Accuse
+__all__ = [
+    "Accuse", "Answer", "Deliver", "Effect", "GoOn", "Hear", "LinkId", "Run", "Send", "Stop",
+    "Switchboard",
+]  # fmt: skip
 
 
 @dataclass(slots=True)
 class _InFlight:
     call: Call
     parent: CallId | None
-    placed_by: LinkId | None  # None: this process placed it, or its caller is gone
+    placed_by: LinkId | None  # None: this process placed it, or its caller waits no more
     runs_on: LinkId | None  # None: this process runs it
+    counted_on: LinkId | None = None  # the link that has this one in flight
+    let_go: bool = False  # its caller was answered before it was over
     children: set[CallId] = field(default_factory=set[CallId])
     aborted: CallError | None = None
     outcome: Outcome | None = None  # known, but held back until the children settle
@@ -146,39 +90,47 @@ class Switchboard:
                 entry = self._calls.get(frame.id)
                 if entry is None or entry.placed_by != link:
                     return []  # the answer crossed the abort, or it is not theirs to abort
-                return self._abort(entry, _cancelled(frame.reason))
+                return self._withdraw(entry, _cancelled(frame.reason), frame.mode)
             case Credit():
                 return self._credit(link, frame)
             case Notice() | Goaway():
                 return [Hear(link, frame)]
+            case Ack():
+                return []  # of the connection, not of its calls
             case _:
                 assert_never(frame)
 
-    def lose(self, link: LinkId) -> list[Effect]:
+    def lose(self, link: LinkId, why: LinkLost | None = None) -> list[Effect]:
         """The link is gone: abort what it asked for (unless detached), fail what it was running."""
         effects: list[Effect] = []
         self._asked.pop(link, None)
         for entry in list(self._calls.values()):
+            if entry.counted_on == link:
+                entry.counted_on = None
             if entry.placed_by == link:
                 entry.placed_by = None
                 if not entry.call.detach:
                     effects += self._abort(entry, _cancelled("the caller's link is gone"))
                 elif entry.runs_on is None and entry.granted is not None:
-                    effects.append(Resume(entry.call.id))  # nobody is left to grant more
+                    effects.append(GoOn(entry.call.id))  # nobody is left to grant more
             if entry.runs_on == link and entry.call.id in self._calls:
-                gone = LinkLost("LINK_LOST", "the link went before the answer came")
+                gone = why or LinkLost("LINK_LOST", "the link went before the answer came")
                 effects += self._conclude(entry, Fault(entry.call.id, gone))
         return effects
 
     # Facts from this process.
 
-    def place(self, call: Call, *, on: LinkId, parent: CallId | None = None) -> list[Effect]:
-        """Place a call on a link, on behalf of ``parent`` if it has one."""
+    def place(
+        self, call: Call, *, on: LinkId, parent: CallId | None = None, continues: bool = False
+    ) -> list[Effect]:
+        """Place a call on a link, on behalf of ``parent``; if it ``continues``, only begun so."""
         above = self._calls.get(parent) if parent is not None else None
         if parent is not None and (above is None or above.aborted or above.outcome):
             return [Answer(call.id, Fault(call.id, _cancelled("its parent call is over")))]
-        self._calls[call.id] = _InFlight(call, parent, placed_by=None, runs_on=on)
-        if above is not None:
+        entry = self._calls[call.id] = _InFlight(call, parent, placed_by=None, runs_on=on)
+        if continues:
+            entry.parent = None
+        elif above is not None:
             above.children.add(call.id)
         return [Send(on, call)]
 
@@ -211,10 +163,10 @@ class Switchboard:
             return []
         return self._conclude(entry, outcome)
 
-    def abort(self, id: CallId, why: CallError) -> list[Effect]:
+    def abort(self, id: CallId, why: CallError, mode: Mode = Mode.KILL) -> list[Effect]:
         """Abort a call and all below it; ``why`` is what its handler is told."""
         entry = self._calls.get(id)
-        return [] if entry is None else self._abort(entry, why)
+        return [] if entry is None else self._withdraw(entry, why, mode)
 
     # The machine.
 
@@ -235,8 +187,9 @@ class Switchboard:
             )
             return [Send(link, Fault(call.id, busy))]
         self._asked[link] = asked + 1
-        entry = _InFlight(call, None, placed_by=link, runs_on=None, granted=call.credit)
-        self._calls[call.id] = entry
+        self._calls[call.id] = _InFlight(
+            call, None, placed_by=link, runs_on=None, counted_on=link, granted=call.credit
+        )
         return [Run(link, call)]
 
     def _answered(self, link: LinkId, outcome: Outcome) -> list[Effect]:
@@ -256,22 +209,56 @@ class Switchboard:
         if item.seq != entry.items + 1:
             return [Accuse(link, f"item {item.seq} of {item.id} after item {entry.items}")]
         entry.items = item.seq
-        return [] if entry.aborted else [Deliver(item.id, item.value)]
+        return [] if entry.aborted or entry.let_go else [Deliver(item.id, item.value)]
 
     def _credit(self, link: LinkId, credit: Credit) -> list[Effect]:
         entry = self._calls.get(credit.id)
         if entry is None or entry.placed_by != link or entry.granted is None:
             return []  # the end of the stream crossed the credit
         entry.granted += credit.n
-        return [Resume(credit.id)]
+        return [GoOn(credit.id)]
 
-    def _abort(self, entry: _InFlight, why: CallError) -> list[Effect]:
+    def _withdraw(self, entry: _InFlight, why: CallError, mode: Mode) -> list[Effect]:
+        match mode:
+            case Mode.KILL:
+                return self._abort(entry, why)
+            case Mode.KILL_NOWAIT:
+                return self._let_go(entry, why) + self._abort(entry, why, mode)
+            case Mode.SKIP:
+                return self._skip(entry)
+            case _:
+                assert_never(mode)
+
+    def _let_go(self, entry: _InFlight, why: CallError) -> list[Effect]:
+        """Answer before it is over; its own answer is nobody's then."""
+        if entry.let_go:
+            return []
+        entry.let_go = True
+        answer = Fault(entry.call.id, why)
+        if entry.placed_by is None:
+            return [Answer(entry.call.id, answer)] if entry.runs_on is not None else []
+        effects: list[Effect] = [Send(entry.placed_by, answer)]
+        entry.placed_by = None
+        if entry.granted is not None:
+            effects.append(GoOn(entry.call.id))  # nobody is left to grant more
+        return effects
+
+    def _skip(self, entry: _InFlight) -> list[Effect]:
+        if entry.let_go or entry.aborted:
+            return []
+        skipped = Cancelled("SKIPPED", "its caller waits no more; the work goes on")
+        effects = self._let_go(entry, skipped)
+        if entry.runs_on is not None:
+            effects.append(Send(entry.runs_on, Abort(entry.call.id, skipped.message, Mode.SKIP)))
+        return effects + self._leave_parent(entry)
+
+    def _abort(self, entry: _InFlight, why: CallError, mode: Mode = Mode.KILL) -> list[Effect]:
         if entry.aborted is not None:
             return []
         entry.aborted = why
         effects: list[Effect] = []
         if entry.runs_on is not None:
-            effects.append(Send(entry.runs_on, Abort(entry.call.id, why.message)))
+            effects.append(Send(entry.runs_on, Abort(entry.call.id, why.message, mode)))
         elif entry.outcome is None:
             effects.append(Stop(entry.call.id, why))
         return effects + self._abort_all(entry.children, why)
@@ -290,17 +277,24 @@ class Switchboard:
         id = entry.call.id
         del self._calls[id]
         effects: list[Effect] = []
+        if entry.counted_on is not None:
+            self._asked[entry.counted_on] -= 1
         if entry.placed_by is not None:
-            self._asked[entry.placed_by] -= 1
             effects.append(Send(entry.placed_by, outcome))
-        elif entry.runs_on is not None:
+        elif entry.runs_on is not None and not entry.let_go:
             effects.append(Answer(id, outcome))
+        return effects + self._leave_parent(entry)
+
+    def _leave_parent(self, entry: _InFlight) -> list[Effect]:
+        """Its parent waits for it no more, and may have waited for nothing else."""
         above = self._calls.get(entry.parent) if entry.parent is not None else None
-        if above is not None:
-            above.children.discard(id)
-            if above.outcome is not None and not above.children:
-                effects += self._answer(above, above.outcome)
-        return effects
+        entry.parent = None
+        if above is None:
+            return []
+        above.children.discard(entry.call.id)
+        if above.outcome is None or above.children:
+            return []
+        return self._answer(above, above.outcome)
 
 
 def _cancelled(reason: str) -> Cancelled:

@@ -96,6 +96,17 @@ def is_loopback(host: str) -> bool:
 async def dial(
     to: Address, authorization: str, *, headers: Mapping[str, str] | None = None
 ) -> AsyncGenerator[ClientConnection]:
+    """An open websocket, as `connected` makes it, and closed."""
+    websocket = await connected(to, authorization, headers=headers)
+    try:
+        yield websocket
+    finally:
+        await websocket.close()
+
+
+async def connected(
+    to: Address, authorization: str, *, headers: Mapping[str, str] | None = None
+) -> ClientConnection:
     """An open websocket to a hub that accepted ``authorization``.
 
     Raises Unavailable (nobody there), Unauthenticated, PermissionDenied, FailedPrecondition
@@ -104,7 +115,7 @@ async def dial(
     tls = await _tls(to)
     sock = await _socket(to)
     try:
-        websocket = await connect(
+        return await connect(
             to.url + RPC_PATH,
             sock=sock,
             ssl=tls,
@@ -123,10 +134,6 @@ async def dial(
         raise _refused(refused) from None
     except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
         raise _unreachable(to, error) from error
-    try:
-        yield websocket
-    finally:
-        await websocket.close()
 
 
 async def fetch_json(to: Address, path: str) -> JsonValue:

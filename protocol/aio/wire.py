@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from websockets.asyncio.connection import Connection
 from websockets.exceptions import ConnectionClosed
+
+from protocol.limits import CLOSE_GOING_AWAY, CLOSE_SLOW
+
+FOR_GOOD: Final = frozenset({1000, CLOSE_GOING_AWAY})
+FOR_CAUSE: Final = frozenset(range(4400, 4500)) - {CLOSE_SLOW}  #: a slow one may read on later
 
 
 class Wire(Protocol):
     """Frames in order, both ways, until it ends."""
 
-    async def send(self, text: bytes) -> None:
-        """Send one text frame; returns when the transport took it. Silent once the wire ended."""
+    async def send(self, texts: Sequence[bytes]) -> None:
+        """Send text frames; returns when the transport took them. Silent once the wire ended."""
         ...
 
-    def messages(self) -> AsyncIterator[str | bytes]:
-        """What arrives, until the wire ends; how it ended is not told."""
+    async def receive(self) -> str | bytes | None:
+        """The next message; None at the end."""
+        ...
+
+    def parted(self) -> bool:
+        """Whether it ended because one side closed it on purpose, and for good."""
         ...
 
     async def close(self, code: int, reason: str) -> None: ...
@@ -31,18 +40,28 @@ class WebsocketWire:
     def __init__(self, websocket: Connection) -> None:
         self._websocket = websocket
 
-    async def send(self, text: bytes) -> None:
+    async def send(self, texts: Sequence[bytes]) -> None:
+        websocket = self._websocket
         try:
-            await self._websocket.send(text, text=True)
+            async with websocket.send_context():
+                for text in texts:
+                    websocket.protocol.send_text(text)
+                websocket.transport.write(b"".join(websocket.protocol.data_to_send()))
         except ConnectionClosed:
             return
 
-    async def messages(self) -> AsyncIterator[str | bytes]:
+    async def receive(self) -> str | bytes | None:
         try:
-            while True:
-                yield await self._websocket.recv()
+            return await self._websocket.recv()
         except ConnectionClosed:
-            return
+            return None
+
+    def parted(self) -> bool:
+        protocol = self._websocket.protocol
+        return any(
+            close is not None and (close.code in FOR_GOOD or close.code in FOR_CAUSE)
+            for close in (protocol.close_rcvd, protocol.close_sent)
+        )
 
     async def close(self, code: int, reason: str) -> None:
         await self._websocket.close(code, reason[:120])

@@ -24,9 +24,9 @@ from protocol.switchboard import (
     Answer,
     Deliver,
     Effect,
+    GoOn,
     Hear,
     LinkId,
-    Resume,
     Run,
     Send,
     Stop,
@@ -111,7 +111,7 @@ class Network(RuleBasedStateMachine):
                     assert not story.answered, "items never after the answer"
                     assert value == story.items_read + 1, "items in order, without a gap"
                     story.items_read += 1
-                case Resume(id):
+                case GoOn(id):
                     assert self.stories[id].runner == node
                 case Hear():
                     raise AssertionError("nobody says notices here")
@@ -423,7 +423,7 @@ class Network(RuleBasedStateMachine):
             story = self.stories[frame.id]
             if story.granted is not None and not story.settled:
                 story.granted += frame.n
-                expected = [Resume(frame.id)]
+                expected = [GoOn(frame.id)]
         effects = self.boards[node].receive(link, frame)
         assert expected is None or effects == expected
         if isinstance(frame, Call) and self.stories[frame.id].busy:

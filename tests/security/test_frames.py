@@ -16,8 +16,9 @@ import pytest
 
 from hub import links
 from hub.app import RunningHub
+from protocol.aio import carrier
 from protocol.aio import node as nodes
-from protocol.limits import MAX_FRAME_BYTES, MAX_IN_FLIGHT
+from protocol.limits import MAX_FRAME_BYTES, MAX_IN_FLIGHT, PROTOCOL_VERSION
 from protocol.switchboard import LinkId
 from tests.security import people
 from tests.security.people import Watch
@@ -348,7 +349,7 @@ async def test_f8_of_two_answers_the_first_counts(
     running_hub: RunningHub, link: Raw, watch: Watch
 ) -> None:
     links_of = people.desk_of(running_hub).links
-    [mallory] = [id for id, peer in links_of._peers.items() if peer.principal.name == "mallory"]
+    [mallory] = [peer.link for peer in links_of.peers if peer.principal.name == "mallory"]
     asking = asyncio.create_task(links_of.node.ask(mallory, "test.question"))
     id = (await link.read())["id"]
     for n in (1, 2):
@@ -467,7 +468,9 @@ async def test_f11_a_spoke_that_greets_twice_at_once_is_welcomed_once(
 
 async def test_f11_a_newer_version_is_offered_ours(running_hub: RunningHub, bearer: str) -> None:
     async with entered(running_hub.url, bearer, greet=False) as raw:
-        assert (await raw.initialize(protocolVersion=999))["result"]["protocolVersion"] == 1
+        assert (await raw.initialize(protocolVersion=999))["result"][
+            "protocolVersion"
+        ] == PROTOCOL_VERSION
 
 
 @pytest.mark.parametrize("version", [0, -1])
@@ -477,7 +480,7 @@ async def test_f11_a_version_that_is_no_longer_spoken(
     async with entered(running_hub.url, bearer, greet=False) as raw:
         refused = await raw.initialize(protocolVersion=version)
         assert said(refused) == ("FAILED_PRECONDITION", "VERSION")
-        assert refused["error"]["data"]["details"] == {"supported": [1]}
+        assert refused["error"]["data"]["details"] == {"supported": [1, PROTOCOL_VERSION]}
         assert refused["error"]["data"]["advice"]
         assert said(await raw.ask("coord.status"))[1] == "NOT_INITIALIZED"
 
@@ -503,7 +506,7 @@ async def test_f11_a_greeting_is_strict(running_hub: RunningHub, bearer: str) ->
 async def test_f12_who_takes_nothing_is_cut_and_misses_nothing(
     running_hub: RunningHub, bearer: str, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nodes, "STALLED_SECONDS", 1.0)
+    monkeypatch.setattr(carrier, "STALLED_SECONDS", 1.0)
     store = people.store_of(running_hub)
     spoke, at = await rows.spoke(store)
     session = await people.queued(store)
@@ -514,7 +517,7 @@ async def test_f12_who_takes_nothing_is_cut_and_misses_nothing(
         await store.exchange.append(spoke, at.epoch, session, attempt, first, lines)
     hub_links = people.desk_of(running_hub).links
     async with entered(running_hub.url, bearer, buffer=4_096) as raw:
-        [mallory] = [id for id, p in hub_links._peers.items() if p.principal.name == "mallory"]
+        [mallory] = [p.link for p in hub_links.peers if p.principal.name == "mallory"]
         node = hub_links.node
         await raw.say(call("e", "coord.events", {"sessionId": session}))
         queued = await most_queued(node, mallory, watch)
@@ -532,7 +535,7 @@ async def most_queued(node: nodes.Node, link: LinkId, watch: Watch) -> int:
     most = 0
     async with asyncio.timeout(PATIENCE):
         while node.attached(link):
-            most = max(most, node._links[link]._queued)
+            most = max(most, node.lines[link].ledger.size)
             await watch.client.call("coord.status", {"limit": 1})
     return most
 
@@ -598,10 +601,10 @@ async def _read_all(raw: Raw) -> int | str | None:
 async def test_f13_asking_without_reading_ends(
     running_hub: RunningHub, bearer: str, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nodes, "STALLED_SECONDS", 1.0)
+    monkeypatch.setattr(carrier, "STALLED_SECONDS", 1.0)
     hub_links = people.desk_of(running_hub).links
     async with entered(running_hub.url, bearer, buffer=4_096) as raw:
-        [mallory] = [id for id, p in hub_links._peers.items() if p.principal.name == "mallory"]
+        [mallory] = [p.link for p in hub_links.peers if p.principal.name == "mallory"]
         calls = b"".join(text(call(f"x{n}", "rpc.discover")) for n in range(250))
         flood = asyncio.create_task(raw.send(calls))
         queued = await most_queued(hub_links.node, mallory, watch)

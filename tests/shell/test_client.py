@@ -25,6 +25,7 @@ from protocol.errors import (
     Unauthenticated,
     Unavailable,
 )
+from protocol.frames import Goaway
 from protocol.ops.sessions import Work as WorkParams
 from tests.support.fake_hub import FakeHub, event, fake_hub, session, spawned
 
@@ -109,16 +110,84 @@ async def test_leaving_a_stream_aborts_it(fake: FakeHub) -> None:
         assert await fake.aborted.get() == "events"
 
 
-async def test_a_lost_link_fails_what_is_in_flight_and_what_comes_after(fake: FakeHub) -> None:
+async def test_what_may_be_asked_again_is_asked_again_and_nothing_else(fake: FakeHub) -> None:
+    """This hub resumes nothing: it is not known what became of what was open."""
     fake.never("coord.wait")
+    fake.never("coord.spawn")
     async with coord.connect(fake.url, fake.token) as hub:
         waiting = asyncio.create_task(hub.wait(ID))
-        await fake.begun.get()
+        spawning = asyncio.create_task(hub.spawn("fix", repo="/r"))
+        keyed = asyncio.create_task(hub.call("coord.spawn", {"task": "t", "repo": "/r"}, key="k"))
+        for _ in range(3):
+            await fake.begun.get()
+        fake.on("coord.wait", {"reached": True, "sessions": []})
+        fake.on("coord.spawn", spawned("t"))
         fake.links[0].transport.abort()
-        with pytest.raises(LinkLost):
+        assert (await waiting).reached
+        assert await keyed == spawned("t")
+        with pytest.raises(LinkLost, match="RESUME_EXPIRED"):
+            await spawning
+        assert (await hub.call("coord.spawn")) == spawned("t"), "and the hub is there again"
+
+
+async def test_a_hub_that_does_not_come_back_is_given_up(fake: FakeHub) -> None:
+    fake.never("coord.wait")
+    async with coord.connect(fake.url, fake.token, patience=0) as hub:
+        waiting = asyncio.create_task(hub.wait(ID))
+        await fake.begun.get()
+        fake.token = "another"
+        fake.links[0].transport.abort()
+        with pytest.raises(Unauthenticated):
             await waiting
-        with pytest.raises(LinkLost):
+        with pytest.raises(Unauthenticated):
             await hub.explain(ID)
+
+
+async def test_a_stream_reads_on_where_it_was_over_another_connection(fake: FakeHub) -> None:
+    async def tell(context: Context) -> object:
+        after = context.call.params.get("after", 0)
+        assert isinstance(after, int)
+        await context.emit({"events": [event(after + 1), event(after + 2)]})
+        if after < 4:
+            await asyncio.Event().wait()
+        return {"lastSeq": after + 2, "state": "completed"}
+
+    fake.answers["coord.events"] = tell
+    seen: list[int] = []
+    async with coord.connect(fake.url, fake.token) as hub:
+        async for one in hub.events(ID, tail=5):
+            seen.append(one.seq)
+            if one.seq in (2, 4):
+                fake.links[-1].transport.abort()
+    assert seen == [1, 2, 3, 4, 5, 6]
+    assert fake.params("coord.events")["after"] == 4
+    assert "tail" not in fake.params("coord.events"), "said once"
+
+
+async def test_a_goodbye_fails_no_call(fake: FakeHub) -> None:
+    """What is open is finished where it is, what is new goes to another connection."""
+    release = asyncio.Event()
+
+    async def slow(context: Context) -> object:
+        fake.begun.put_nowait("slow")
+        await release.wait()
+        return spawned("slow")
+
+    fake.answers["coord.spawn"] = slow
+    fake.sessions(session(ID))
+    async with coord.connect(fake.url, fake.token) as hub:
+        old = asyncio.create_task(hub.spawn("fix", repo="/r"))
+        await fake.begun.get()
+        fake.say(Goaway("upgrade", 1))
+        async with asyncio.timeout(PATIENCE):
+            while len(fake.links) < 2:
+                await asyncio.sleep(0.001)
+        assert (await hub.status()).sessions, "asked on the new connection"
+        release.set()
+        assert (await old).task == "slow"
+        await asyncio.wait_for(fake.links[0].wait_closed(), PATIENCE)
+        assert fake.links[0].close_code == 1000, "closed with its last call"
+        assert (await hub.status()).sessions
 
 
 async def test_leaving_fails_what_is_in_flight(fake: FakeHub) -> None:

@@ -19,7 +19,8 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from protocol.aio import link as link_room
-from protocol.aio.node import FAIRNESS, Context, Handler, Node
+from protocol.aio.carrier import FAIRNESS
+from protocol.aio.node import Context, Handler, Node
 from protocol.errors import (
     CallError,
     Cancelled,
@@ -798,7 +799,7 @@ async def test_what_is_said_is_heard() -> None:
 
 async def test_a_peer_that_takes_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """PROTOCOL trap 2: a ping would wait behind the data that is not taken."""
-    monkeypatch.setattr("protocol.aio.node.STALLED_SECONDS", 0.06)
+    monkeypatch.setattr("protocol.aio.carrier.STALLED_SECONDS", 0.06)
     async with one({"op": echo}) as (node, near, far):
         far.hold()
         near.inject(asked("1"))

@@ -17,6 +17,7 @@ from protocol import tokens
 from protocol.aio.node import Context, Node
 from protocol.aio.wire import WebsocketWire
 from protocol.codec import Object, encode
+from protocol.frames import Goaway
 from protocol.handshake import INITIALIZE
 from protocol.limits import PROTOCOL_VERSION, SUBPROTOCOL
 from protocol.switchboard import LinkId
@@ -61,6 +62,12 @@ class FakeHub:
     answers: dict[str, Answer] = field(default_factory=dict[str, Answer])
     links: list[ServerConnection] = field(default_factory=list[ServerConnection])
     url: str = ""
+    nodes: dict[LinkId, Node] = field(default_factory=dict[LinkId, Node])
+
+    def say(self, frame: Goaway) -> None:
+        """To all who are here."""
+        for link, node in self.nodes.items():
+            node.say(link, frame)
 
     def on(self, op: str, answer: object) -> None:
         """Always this answer; an exception is raised."""
@@ -136,7 +143,9 @@ async def fake_hub() -> AsyncGenerator[FakeHub]:
 
     async def door(websocket: ServerConnection) -> None:
         hub.links.append(websocket)
-        await hub.node().attach(LinkId(f"link {next(numbers)}"), WebsocketWire(websocket))
+        link = LinkId(f"link {next(numbers)}")
+        node = hub.nodes[link] = hub.node()
+        await node.attach(link, WebsocketWire(websocket))
 
     def check(websocket: ServerConnection, request: Request) -> Response | None:
         if request.headers.get("Authorization") == f"Bearer {hub.token}":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 
 
 class End:
@@ -28,18 +28,20 @@ class End:
 
     # The wire of a node.
 
-    async def send(self, text: bytes) -> None:
+    async def send(self, texts: Sequence[bytes]) -> None:
         await self._far._taking.wait()
-        self._far.inject(text.decode())
+        self._far.inject(*(text.decode() for text in texts))
 
-    async def messages(self) -> AsyncIterator[str | bytes]:
-        while True:
-            while self._inbox:
-                yield self._inbox.popleft()
+    async def receive(self) -> str | bytes | None:
+        while not self._inbox:
             if self._over:
-                return
+                return None
             self._arrived.clear()
             await self._arrived.wait()
+        return self._inbox.popleft()
+
+    def parted(self) -> bool:
+        return any(end.closed is not None for end in (self, self._far))
 
     async def close(self, code: int, reason: str) -> None:
         self.closed = (code, reason)
@@ -69,13 +71,9 @@ class End:
         """The next messages that arrive here."""
         taken: list[str | bytes] = []
         while len(taken) < count:
-            if self._inbox:
-                taken.append(self._inbox.popleft())
-            elif self._over:
+            if (message := await self.receive()) is None:
                 raise EOFError(f"over after {len(taken)} of {count} messages")
-            else:
-                self._arrived.clear()
-                await self._arrived.wait()
+            taken.append(message)
         return taken
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from protocol import errors
 from protocol.errors import BY_CODE, CallError, CoordError, Internal, LinkLost, Unavailable
-from protocol.frames import CallId, Fault, error_body, error_of, read, write
+from protocol.faults import error_body, error_of
+from protocol.frames import CallId, Fault, read, write
 
 CODES = sorted(BY_CODE)
 

@@ -24,8 +24,10 @@ from protocol.errors import (
     InvalidRequest,
     Unimplemented,
 )
+from protocol.faults import error_body
 from protocol.frames import (
     Abort,
+    Ack,
     Call,
     CallId,
     Credit,
@@ -33,9 +35,9 @@ from protocol.frames import (
     Frame,
     Goaway,
     Item,
+    Mode,
     Notice,
     Reply,
-    error_body,
     id_of,
     read,
     write,
@@ -66,15 +68,18 @@ FRAMES: dict[str, Frame] = {
         credit=64,
     ),
     "call_attached": Call(ID, "coord.status", {}, detach=False),
+    "call_keyed": Call(ID, "coord.events", {}, credit=8, idle_ms=60_000, key="deploy-7"),
     "call_bare": Call(ID, "rpc.discover", {}),
     "reply": Reply(ID, {"sessionId": "ses_9", "text": 'é\u2028\uffff"\\'}),
     "reply_empty": Reply(ID),
     "fault": Fault(ID, REFUSED),
     "fault_without_id": Fault(None, BadFrame("BAD_FRAME", "not a JSON frame")),
     "abort": Abort(ID, "user"),
+    "abort_nowait": Abort(ID, "user", Mode.KILL_NOWAIT),
     "item": Item(ID, 1, {"events": [1, 2.5, None, True]}),
     "credit": Credit(ID, 32),
     "goaway": Goaway("restart", 500),
+    "ack": Ack(64),
     "notice": Notice("spoke.heartbeat", {"epoch": 7, "live": 2}),
 }
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from protocol.errors import FailedPrecondition
-from protocol.handshake import OLDEST, Hello, Limits, Verdict, Welcome, agree
-from protocol.limits import MAX_FRAME_BYTES, MAX_IN_FLIGHT, PROTOCOL_VERSION
+from protocol.handshake import Hello, Limits, Verdict, Welcome, agree, check_spoken
+from protocol.limits import MAX_FRAME_BYTES, MAX_IN_FLIGHT, OLDEST_VERSION, PROTOCOL_VERSION
 
 SPOKE: dict[str, Any] = {
     "spokeId": "sp_1",
@@ -22,7 +22,7 @@ SPOKE: dict[str, Any] = {
 HELLO: dict[str, Any] = {"protocolVersion": 1, "role": "spoke", "name": "gpu1", "spoke": SPOKE}
 
 
-@pytest.mark.parametrize("offered", [OLDEST, PROTOCOL_VERSION])
+@pytest.mark.parametrize("offered", [OLDEST_VERSION, PROTOCOL_VERSION])
 def test_a_version_we_speak_is_agreed(offered: int) -> None:
     assert agree(offered) == offered
 
@@ -32,12 +32,29 @@ def test_a_newer_one_is_offered_our_newest(offered: int) -> None:
     assert agree(offered) == PROTOCOL_VERSION
 
 
-@pytest.mark.parametrize("offered", [OLDEST - 1, -1])
+@pytest.mark.parametrize("offered", [OLDEST_VERSION - 1, -1])
 def test_one_that_is_too_old_is_refused_with_what_is_spoken(offered: int) -> None:
     with pytest.raises(FailedPrecondition, match="VERSION") as error:
         agree(offered)
     assert error.value.reason == "VERSION" and error.value.advice
-    assert error.value.details["supported"] == list(range(OLDEST, PROTOCOL_VERSION + 1))
+    assert error.value.details["supported"] == list(range(OLDEST_VERSION, PROTOCOL_VERSION + 1))
+
+
+def test_one_behind_is_spoken_both_ways() -> None:
+    """An old client with a new hub, and a new client with an old hub."""
+    behind = PROTOCOL_VERSION - 1
+    assert agree(behind) == agree(behind, behind) == behind
+    assert agree(PROTOCOL_VERSION, OLDEST_VERSION) == PROTOCOL_VERSION
+    check_spoken(behind)
+    check_spoken(PROTOCOL_VERSION)
+
+
+def test_ranges_that_do_not_meet_are_refused() -> None:
+    with pytest.raises(FailedPrecondition, match="VERSION"):
+        agree(PROTOCOL_VERSION + 3, PROTOCOL_VERSION + 1)
+    for unspoken in (OLDEST_VERSION - 1, PROTOCOL_VERSION + 1):
+        with pytest.raises(FailedPrecondition, match="VERSION"):
+            check_spoken(unspoken)
 
 
 def test_a_hello_is_read_as_it_is_written() -> None:
@@ -87,6 +104,8 @@ def test_a_welcome_speaks_camel_case_and_may_grow() -> None:
         verdicts=[Verdict(session_id="ses_1", attempt=1, verdict="continue", stored=9)],
     )  # fmt: skip
     said = welcome.model_dump(mode="json", by_alias=True)
-    assert said["limits"] == {"maxMessageBytes": 1 << 20, "maxInFlight": 256}
+    assert said["limits"] == {
+        "maxMessageBytes": 1 << 20, "maxInFlight": 256, "ackFrames": 32, "ackBytes": 65_536,
+    }  # fmt: skip
     assert said["verdicts"][0]["sessionId"] == "ses_1"
     assert Welcome.model_validate({**said, "newInV2": {}}) == welcome

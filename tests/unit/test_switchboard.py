@@ -20,9 +20,9 @@ from protocol.switchboard import (
     Answer,
     Deliver,
     Effect,
+    GoOn,
     Hear,
     LinkId,
-    Resume,
     Run,
     Send,
     Stop,
@@ -53,7 +53,7 @@ def outline(effects: list[Effect]) -> list[str]:
         match effect:
             case Send(link, frame):
                 said.append(f"send {link} {type(frame).__name__}")
-            case Stop(id) | Answer(id) | Deliver(id) | Resume(id):
+            case Stop(id) | Answer(id) | Deliver(id) | GoOn(id):
                 said.append(f"{type(effect).__name__.lower()} {id}")
             case Run(_, asked):
                 said.append(f"run {asked.id}")
@@ -96,7 +96,7 @@ def test_detached_work_does_not_wait_for_the_credit_of_a_lost_reader() -> None:
     board = handling(detach=True, credit=1)
     board.emit(A, "one")
     assert not board.may_emit(A)
-    assert board.lose(UP) == [Resume(A)]
+    assert board.lose(UP) == [GoOn(A)]
     assert board.may_emit(A)
     assert board.emit(A, "two") == []
 
@@ -177,7 +177,7 @@ def test_credit_is_what_may_be_sent() -> None:
     assert board.may_emit(A)
     board.emit(A, 1)
     assert not board.may_emit(A)
-    assert board.receive(UP, Credit(A, 2)) == [Resume(A)]
+    assert board.receive(UP, Credit(A, 2)) == [GoOn(A)]
     board.emit(A, 2)
     assert board.may_emit(A)
     board.emit(A, 3)

@@ -1,0 +1,58 @@
+"""The first words on a wire, from the side that dialled: it is not yet a link."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, cast
+
+from pydantic import JsonValue
+
+from protocol.aio.wire import Wire
+from protocol.codec import Object
+from protocol.errors import DeadlineExceeded, Internal, LinkLost
+from protocol.frames import Call, CallId, Fault, Reply, read, write
+from protocol.handshake import INITIALIZE, Hello, Welcome, check_spoken
+from protocol.limits import INITIALIZE_SECONDS
+
+_ID: Final = CallId("initialize")
+
+
+async def greet(wire: Wire, hello: Hello) -> Welcome:
+    """What the hub answers; whatever comes after it is still on the wire.
+
+    Raises the CallError that it refuses us with (FailedPrecondition RESUME_EXPIRED: another hello
+    may follow), LinkLost, DeadlineExceeded, Internal (BAD_ANSWER), FailedPrecondition (VERSION).
+    """
+    said = cast("Object", hello.model_dump(mode="json", by_alias=True, exclude_none=True))
+    try:
+        async with asyncio.timeout(INITIALIZE_SECONDS):
+            await wire.send([write(Call(_ID, INITIALIZE, said))])
+            answer = await _answer(wire)
+    except TimeoutError:
+        raise DeadlineExceeded("DEADLINE_EXCEEDED", "the hub does not say hello") from None
+    welcome = _read(answer)
+    check_spoken(welcome.protocol_version)
+    return welcome
+
+
+async def _answer(wire: Wire) -> JsonValue:
+    while isinstance(message := await wire.receive(), str):
+        match read(message):
+            case Reply(id, result) if id == _ID:
+                return cast("JsonValue", result)
+            case Fault(id, error) if id in (_ID, None):
+                raise error
+            case _:
+                continue
+    raise LinkLost("LINK_LOST", "the link went before it was welcome")
+
+
+def _read(answer: JsonValue) -> Welcome:
+    try:
+        return Welcome.model_validate(answer)
+    except ValueError as error:
+        raise Internal(
+            "BAD_ANSWER",
+            "the hub's answer is no Welcome",
+            advice="compare `coordctl version` on both sides",
+        ) from error

@@ -1,0 +1,84 @@
+"""The calls that this process placed: who waits for their answers, and reads their items."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from pydantic import JsonValue
+
+from protocol.errors import CallError, Cancelled, DeadlineExceeded
+from protocol.frames import Call, CallId, Fault, Outcome
+
+ABORT_PATIENCE = 60.0  # seconds a caller who gave up still waits for the confirmed answer
+LATE_SECONDS = 1.0  # a far side that has not said by then that the time is over may be gone
+
+Abort = Callable[[CallId, CallError], None]
+
+
+class Placed:
+    """``abort`` is told when a waiter gave up, or its time is over."""
+
+    def __init__(self, abort: Abort) -> None:
+        self._abort = abort
+        self._answers: dict[CallId, asyncio.Future[Outcome]] = {}
+        self._readers: dict[CallId, Callable[[object], None]] = {}
+
+    def __contains__(self, id: CallId) -> bool:
+        return id in self._answers
+
+    async def outcome(self, call: Call, place: Callable[[], None], *, continues: bool) -> JsonValue:
+        """Place a call and wait for its answer; a cancelled wait aborts it, unless it continues.
+
+        Raises the CallError that it was answered with.
+        """
+        answer = self._answers[call.id] = asyncio.get_running_loop().create_future()
+        late = self._time(call, answer)
+        try:
+            place()
+            outcome = await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            if not continues:
+                self._abort(call.id, Cancelled("CALLER_GAVE_UP", "the caller gave up"))
+                await asyncio.wait([answer], timeout=ABORT_PATIENCE)
+            raise
+        finally:
+            del self._answers[call.id]
+            if late is not None:
+                late.cancel()
+        if isinstance(outcome, Fault):
+            raise outcome.error
+        return cast("JsonValue", outcome.result)
+
+    def answer(self, outcome: Outcome) -> None:
+        answer = self._answers.get(outcome.id) if outcome.id is not None else None
+        if answer is not None and not answer.done():  # None: gave up waiting twice
+            answer.set_result(outcome)
+
+    def read(self, id: CallId, reader: Callable[[object], None]) -> None:
+        """From now on the items of this call are this reader's."""
+        self._readers[id] = reader
+
+    def stop_reading(self, id: CallId) -> None:
+        del self._readers[id]
+
+    def deliver(self, id: CallId, value: object) -> None:
+        if id in self._readers:
+            self._readers[id](value)
+
+    def _time(self, call: Call, answer: asyncio.Future[Outcome]) -> asyncio.TimerHandle | None:
+        """The far side keeps the time of a call. It may be out of reach, and the time is over."""
+        if call.timeout_ms is None:
+            return None
+        late = DeadlineExceeded(
+            "DEADLINE_EXCEEDED", f"{call.op} was not answered within {call.timeout_ms} ms"
+        )
+
+        def expire() -> None:
+            self._abort(call.id, late)
+            if not answer.done():
+                answer.set_result(Fault(call.id, late))
+
+        loop = asyncio.get_running_loop()
+        return loop.call_later(call.timeout_ms / 1_000 + LATE_SECONDS, expire)

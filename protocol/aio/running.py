@@ -1,0 +1,132 @@
+"""The calls that this process runs: one task each, their deadlines, and room for their items."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+
+from protocol.errors import CallError, Cancelled, DeadlineExceeded, Internal
+from protocol.frames import Call, CallId, Fault, Outcome, Reply
+
+logger = logging.getLogger(__name__)
+
+Abort = Callable[[CallId, CallError], None]
+Settle = Callable[[Outcome], None]
+
+
+@dataclass(slots=True)
+class _Run:
+    call: Call
+    task: asyncio.Task[object]
+    deadline: float | None = None  # loop time
+    late: asyncio.TimerHandle | None = None
+    idle: asyncio.TimerHandle | None = None
+    why: CallError | None = None
+    room: asyncio.Event = field(default_factory=asyncio.Event)  # set when more is granted
+    then: Callable[[], None] | None = None
+
+
+class Running:
+    """``abort`` is told when a time is over, ``settle`` what came of a handler."""
+
+    def __init__(self, abort: Abort, settle: Settle) -> None:
+        self._abort = abort
+        self._settle = settle
+        self._runs: dict[CallId, _Run] = {}
+
+    def start(self, call: Call, work: Coroutine[object, object, object]) -> None:
+        task = asyncio.create_task(work, name=f"{call.op} {call.id}")
+        run = self._runs[call.id] = _Run(call, task)
+        if call.timeout_ms is not None:
+            loop = asyncio.get_running_loop()
+            run.deadline = loop.time() + call.timeout_ms / 1_000
+            run.late = loop.call_at(run.deadline, self._expire, call)
+        self._await_item(run)
+        # Settle from the callback, not from the coroutine: a task that is cancelled before its
+        # first step never runs, and its call must be answered all the same (CPython #98275).
+        task.add_done_callback(lambda task: self._finished(call, task))
+
+    def stop(self, id: CallId, why: CallError) -> None:
+        run = self._runs[id]
+        run.why = why
+        run.task.cancel(why.message)
+
+    def then(self, id: CallId, do: Callable[[], None]) -> None:
+        """Do this once the call has been answered with what it was asked for."""
+        self._runs[id].then = do
+
+    def remaining(self, id: CallId, most: float | None) -> float | None:
+        """Seconds that a call may take on behalf of this one, ``most`` at the most; None: any."""
+        run = self._runs.get(id)
+        if run is None or run.deadline is None:
+            return most
+        left = run.deadline - asyncio.get_running_loop().time()
+        return left if most is None else min(most, left)
+
+    async def wait_ended(self, ids: Iterable[CallId]) -> None:
+        tasks = [self._runs[id].task for id in ids if id in self._runs]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # Items of streams.
+
+    async def wait_room(self, id: CallId, may_emit: Callable[[CallId], bool]) -> None:
+        """Return when one more item may leave; nothing was awaited since that was so.
+
+        A handler that waits for its reader is not idle.
+        """
+        run = self._runs.get(id)
+        if run is None:
+            return
+        if run.idle is not None:
+            run.idle.cancel()
+        while not may_emit(id):
+            run.room.clear()
+            await run.room.wait()
+        self._await_item(run)
+
+    def make_room(self, id: CallId) -> None:
+        if id in self._runs:
+            self._runs[id].room.set()
+
+    def _await_item(self, run: _Run) -> None:
+        if run.call.idle_ms is not None:
+            loop = asyncio.get_running_loop()
+            run.idle = loop.call_later(run.call.idle_ms / 1_000, self._expire_idle, run.call)
+
+    # Ends.
+
+    def _expire(self, call: Call) -> None:
+        late = f"{call.op} was not done within {call.timeout_ms} ms"
+        self._abort(call.id, DeadlineExceeded("DEADLINE_EXCEEDED", late))
+
+    def _expire_idle(self, call: Call) -> None:
+        idle = f"{call.op} had no item for {call.idle_ms} ms"
+        self._abort(call.id, DeadlineExceeded("IDLE", idle))
+
+    def _finished(self, call: Call, task: asyncio.Task[object]) -> None:
+        run = self._runs.pop(call.id)
+        for timer in (run.late, run.idle):
+            if timer is not None:
+                timer.cancel()
+        outcome = _outcome_of(call, task, run.why)
+        self._settle(outcome)
+        if run.then is not None and isinstance(outcome, Reply):
+            run.then()
+
+
+def _outcome_of(call: Call, task: asyncio.Task[object], why: CallError | None) -> Outcome:
+    if task.cancelled():
+        return Fault(call.id, why or Cancelled("ABORTED", "the call was aborted"))
+    error = task.exception()
+    if error is None:
+        return Reply(call.id, task.result())
+    if isinstance(error, CallError):
+        return Fault(call.id, error)
+    logger.error("%s %s crashed", call.op, call.id, exc_info=error)
+    return Fault(
+        call.id,
+        Internal("CRASHED", f"{call.op} failed unexpectedly", advice="the hub's log has the story"),
+    )
