@@ -13,8 +13,14 @@ from typing import Final
 
 from protocol.codec import Object
 from protocol.errors import BY_CODE
-from protocol.frames import CANCEL, CREDIT, GOAWAY, PROGRESS
-from protocol.limits import MAX_ID_CHARS, MAX_INTEGER, MAX_METHOD_CHARS, PROTOCOL_VERSION
+from protocol.frames import ACK, CANCEL, CREDIT, GOAWAY, PROGRESS, Mode
+from protocol.limits import (
+    MAX_ID_CHARS,
+    MAX_INTEGER,
+    MAX_KEY_CHARS,
+    MAX_METHOD_CHARS,
+    PROTOCOL_VERSION,
+)
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -36,6 +42,8 @@ META: Final[Object] = {
         "timeoutMs": _COUNT,
         "onDisconnect": {"enum": ["cancel", "detach"]},
         "credit": _COUNT,
+        "idleTimeoutMs": _COUNT,
+        "idempotencyKey": {**_ID, "maxLength": MAX_KEY_CHARS},
     },
 }
 
@@ -90,7 +98,8 @@ FRAMES: Final[Mapping[str, Object]] = {
         {"id": {"anyOf": [_ID, {"type": "null"}]}, "error": ERROR},
         without=("method", "result"),
     ),
-    "abort": _said("Stop working on a call.", CANCEL, {"id": _ID, "reason": _TEXT}, ["id"]),
+    "abort": _said("Stop working on a call.", CANCEL,
+                   {"id": _ID, "reason": _TEXT, "mode": {"enum": list(Mode)}}, ["id"]),
     "item": _said(
         "One item of a stream; seq counts 1, 2, 3 without a gap.",
         PROGRESS, {"token": _ID, "seq": _COUNT, "value": _ANYTHING}, ["token", "seq", "value"],
@@ -102,9 +111,11 @@ FRAMES: Final[Mapping[str, Object]] = {
         GOAWAY, {"reason": _TEXT, "reconnectAfterMs": {"type": "integer", "minimum": 0}},
         ["reason", "reconnectAfterMs"],
     ),
+    "ack": _said("So many frames of the connection were heard; the far side may forget them.",
+                 ACK, {"heard": _COUNT}, ["heard"]),
     "notice": _frame(
         "Said once, never answered. Unknown ones are ignored.",
-        {"method": {**_METHOD, "not": {"enum": [CANCEL, PROGRESS, CREDIT, GOAWAY]}},
+        {"method": {**_METHOD, "not": {"enum": [CANCEL, PROGRESS, CREDIT, GOAWAY, ACK]}},
          "params": _OBJECT},
         without=("id",),
     ),

@@ -46,6 +46,7 @@ from protocol.limits import (
     MAX_DEPTH,
     MAX_ID_CHARS,
     MAX_INTEGER,
+    MAX_KEY_CHARS,
     MAX_KEYS_PER_FRAME,
     MAX_KEYS_PER_OBJECT,
     MAX_METHOD_CHARS,
@@ -149,12 +150,14 @@ ERRORS = st.builds(
     retryable=st.booleans(),
     retry_after_ms=MAYBE,
 )
+KEYS = st.text(st.characters().filter(str.isprintable), min_size=1, max_size=MAX_KEY_CHARS)
 ANY_FRAME = st.one_of(
     st.builds(Call, IDS, OPS, OBJECTS, timeout_ms=MAYBE, detach=st.none() | st.booleans(),
-              credit=MAYBE),
+              credit=MAYBE, idle_ms=MAYBE, key=st.none() | KEYS),
     st.builds(Reply, IDS, VALUES),
     st.builds(Fault, st.none() | IDS, ERRORS),
-    st.builds(Abort, IDS, ANYTHING),
+    st.builds(Abort, IDS, ANYTHING, st.sampled_from(Mode)),
+    st.builds(Ack, COUNTS),
     st.builds(Item, IDS, COUNTS, VALUES),
     st.builds(Credit, IDS, COUNTS),
     st.builds(Goaway, ANYTHING, st.integers(0, MAX_INTEGER)),

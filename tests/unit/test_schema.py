@@ -16,6 +16,7 @@ from protocol import openrpc, schema
 from protocol.errors import BY_CODE, CallError, NotFound
 from protocol.frames import (
     Abort,
+    Ack,
     Call,
     Credit,
     Fault,
@@ -33,7 +34,7 @@ from tests.unit import test_frames as frames
 
 NAMES: dict[type, str] = {
     Call: "call", Reply: "reply", Fault: "fault", Abort: "abort", Item: "item",
-    Credit: "credit", Goaway: "goaway", Notice: "notice",
+    Credit: "credit", Goaway: "goaway", Ack: "ack", Notice: "notice",
 }  # fmt: skip
 FRAMES = {name: Draft202012Validator(one) for name, one in schema.FRAMES.items()}
 ANY_FRAME = Draft202012Validator(schema.frames())
@@ -69,12 +70,13 @@ def test_what_we_write_is_in_the_schema(frame: Frame) -> None:
 
 WORDS = st.sampled_from(
     ["2.0", "c_1", "", "\n", "a.b", "$/cancelRequest", "$/progress", "$/credit", "$/goaway",
-     "cancel", "detach", "CANCELLED", "NOPE"]
+     "$/ack", "kill", "skip", "cancel", "detach", "CANCELLED", "NOPE"]
 )  # fmt: skip
 SCALARS = WORDS | st.none() | st.booleans() | st.sampled_from([-1, 0, 1, 7, 1 << 53, 1.0, 1.5])
 KEYS = st.sampled_from(
     ["jsonrpc", "id", "method", "params", "result", "error", "token", "seq", "value", "n", "reason",
-     "reconnectAfterMs", "_meta", "timeoutMs", "onDisconnect", "credit", "code", "message", "data"]
+     "reconnectAfterMs", "_meta", "timeoutMs", "onDisconnect", "credit", "code", "heard", "mode",
+     "idempotencyKey", "idleTimeoutMs", "message", "data"]
 )  # fmt: skip
 NEAR = st.recursive(SCALARS, lambda below: st.dictionaries(KEYS, below, max_size=5), max_leaves=20)
 
