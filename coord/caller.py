@@ -13,7 +13,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from coord.context import find
 from coord.line import Line
-from protocol.aio.dial import address
+from protocol.aio.dial import addresses
 from protocol.codec import Object
 from protocol.errors import Internal, InvalidArgument, LinkLost, Unavailable
 from protocol.handshake import Hello, Welcome
@@ -119,7 +119,6 @@ async def link(
     Raises what `coord.context.find`, `protocol.aio.dial.dial` and the handshake raise.
     """
     where = find(url, token)
-    to = address(where.url)
     hello = Hello(
         protocol_version=PROTOCOL_VERSION,
         oldest_version=OLDEST_VERSION,
@@ -128,10 +127,10 @@ async def link(
         version=our_version(),
         resumable=True,
     )
-    line = Line(to, where.token, hello, patience)
+    line = Line(addresses(where.url), where.token, hello, patience)
     try:
         await line.begin()
-        yield line, str(to)
+        yield line, line.url
     finally:
         await line.close()
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine
+from collections import deque
+from collections.abc import Coroutine, Sequence
 from typing import Final
 
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
+from websockets.asyncio.client import ClientConnection
 
 from protocol.aio.dial import Address, connected
 from protocol.aio.greeting import greet
@@ -41,10 +43,10 @@ class Line:
     know it any more, or said goodbye, another connection takes its place.
     """
 
-    def __init__(self, to: Address, token: str, hello: Hello, patience: float) -> None:
+    def __init__(self, hubs: Sequence[Address], token: str, hello: Hello, patience: float) -> None:
         self.node = Node(listener=self._hear)
         self.link: LinkId | None = None
-        self._to = to
+        self._hubs = deque(hubs)  # of the same database; the first one is dialled first
         self._token = token
         self._hello = hello
         self._patience = patience
@@ -62,6 +64,10 @@ class Line:
         if self._welcome is None:
             raise RuntimeError("not connected yet")
         return self._welcome
+
+    @property
+    def url(self) -> str:
+        return str(self._hubs[0])
 
     async def begin(self) -> None:
         """Raises what dialling and the greeting raise: the first time nothing is tried again."""
@@ -183,13 +189,22 @@ class Line:
 
     async def _dial(self, resume: Resume | None) -> tuple[WebsocketWire, Welcome]:
         """A wire on which we are welcome: to go on with a connection, or with a new one."""
-        websocket = await connected(self._to, f"Bearer {self._token}")
+        websocket = await self._first_that_is_there()
         wire = WebsocketWire(websocket)
         try:
             return wire, await self._greet(wire, resume)
         except BaseException:
             websocket.transport.abort()
             raise
+
+    async def _first_that_is_there(self) -> ClientConnection:
+        """Raises what the last hub answered, when none is there."""
+        for _ in range(len(self._hubs) - 1):
+            try:
+                return await connected(self._hubs[0], f"Bearer {self._token}")
+            except Unavailable:
+                self._hubs.rotate(-1)
+        return await connected(self._hubs[0], f"Bearer {self._token}")
 
     async def _greet(self, wire: WebsocketWire, resume: Resume | None) -> Welcome:
         if resume is not None:
@@ -220,6 +235,7 @@ class Line:
     def _hear(self, link: LinkId, frame: Notice | Goaway) -> None:
         if isinstance(frame, Goaway) and link == self.link:
             self.link = None
+            self._hubs.rotate(-1)
             self._do(self._succeed(frame.reconnect_after_ms / 1_000))
             self._close_if_done(link)
 

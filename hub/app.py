@@ -128,6 +128,7 @@ async def serve(settings: HubSettings) -> AsyncGenerator[RunningHub]:
             {INITIALIZE: greet, **handlers(desk, OPERATIONS)},
             _listener(desk),
             lambda peer: _left(desk, peer),
+            lambda spoke, epoch: store.fleet.prolong(spoke, epoch, settings.lease_seconds),
         )
         waker = Waker(settings.database_url, instance, bells, health)
         parts = [
@@ -155,6 +156,8 @@ def _listener(desk: Desk) -> Listener:
             return
         if said.epoch == peer.spoke.epoch:
             desk.spokes.hear(peer.spoke.spoke_id)
+            if said.n is not None:
+                desk.spokes.owe(peer.spoke, said.n)
 
     return hear
 

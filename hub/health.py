@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -16,3 +16,4 @@ class Health:
     refusals: int = 0  #: of the reaper
     away_since: datetime | None = None  #: the database does not answer
     draining: bool = False
+    others: list[str] = field(default_factory=list[str])  #: where other hubs may be reached

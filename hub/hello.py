@@ -69,6 +69,7 @@ def initialize(desk: Desk, version: str) -> Handler:
             lease_ms=int(desk.settings.lease_seconds * 1_000),
             epoch=epoch,
             verdicts=verdicts,
+            hubs=desk.health.others,
         )
 
     return handle

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Final
@@ -23,12 +23,20 @@ from protocol.aio.dial import keep_noticing
 from protocol.aio.node import Handler, Listener, Node
 from protocol.aio.wire import WebsocketWire
 from protocol.codec import encode
-from protocol.errors import CallError, Cancelled, Unauthenticated
+from protocol.errors import (
+    CallError,
+    Cancelled,
+    FailedPrecondition,
+    PermissionDenied,
+    Unauthenticated,
+)
 from protocol.frames import CallId, Goaway
 from protocol.limits import (
+    BEAT_PATH,
     CLOSE_RESTART,
     CLOSE_SECONDS,
     CLOSE_UNAUTHENTICATED,
+    EPOCH_HEADER,
     INITIALIZE_SECONDS,
     MAX_FRAME_BYTES,
     NONCE_PATH,
@@ -37,7 +45,7 @@ from protocol.limits import (
     RPC_PATH,
     SUBPROTOCOL,
 )
-from protocol.ops.catalogue import CATALOGUE
+from protocol.ops.catalogue import CATALOGUE, Role
 from protocol.ops.sessions import AbortedCall
 from protocol.switchboard import LinkId
 
@@ -52,7 +60,9 @@ _STATUS: Final[Mapping[str, HTTPStatus]] = {
     "PERMISSION_DENIED": HTTPStatus.FORBIDDEN,
     "INVALID_ARGUMENT": HTTPStatus.BAD_REQUEST,
     "RESOURCE_EXHAUSTED": HTTPStatus.TOO_MANY_REQUESTS,
+    "FAILED_PRECONDITION": HTTPStatus.CONFLICT,
 }
+Beaten = Callable[[str, int], Awaitable[bool]]
 
 
 class Links:
@@ -63,13 +73,20 @@ class Links:
         self._endings: set[asyncio.Task[None]] = set()
         self._node: Node | None = None
         self._peers: Peers | None = None
+        self._beaten: Beaten = _nobody
 
     def serve_with(
-        self, handlers: Mapping[str, Handler], listener: Listener, left: Callable[[Peer], None]
+        self,
+        handlers: Mapping[str, Handler],
+        listener: Listener,
+        left: Callable[[Peer], None],
+        beaten: Beaten,
     ) -> Node:
-        """The node of this hub; ``left`` is told when a link has ended."""
+        """The node of this hub; ``left`` is told when a link has ended, ``beaten`` when a spoke
+        says beside its link that it lives, and answers whether that connection is the newest."""
         self._node = Node(handlers, detaches=_detaches, listener=listener)
         self._peers = Peers(self._node, left)
+        self._beaten = beaten
         return self._node
 
     @property
@@ -189,6 +206,8 @@ class Links:
         path, asks, query = request.path.partition("?")
         if path == NONCE_PATH and not asks:
             return _json(HTTPStatus.OK, {"nonce": self._gate.nonce(), "hubId": self._gate.hub_id})
+        if path == BEAT_PATH and not asks:
+            return await self._take_beat(connection, request)
         if path != RPC_PATH:
             return _json(HTTPStatus.NOT_FOUND, {"reason": "NOT_FOUND", "message": "not here"})
         knock = Knock(
@@ -205,6 +224,22 @@ class Links:
         self._admitted[connection] = Peer(link, principal, knock.address, connection)
         return None
 
+    async def _take_beat(self, connection: ServerConnection, request: Request) -> Response:
+        """A spoke lives, although its link is silent; it says for which connection."""
+        said = request.headers.get_all("Authorization")
+        knock = Knock(said, request.headers.get_all("Origin"), "", _address(connection))
+        epoch = request.headers.get(EPOCH_HEADER, "")
+        try:
+            principal = await self._gate.admit(knock)
+            if principal.role is not Role.SPOKE:
+                raise PermissionDenied("FORBIDDEN", "only a spoke has a pulse")
+            number = int(epoch) if epoch.isdecimal() and len(epoch) < 16 else -1
+            if not await self._beaten(principal.id, number):
+                raise FailedPrecondition("STALE_EPOCH", "that connection is not the newest")
+        except CallError as error:
+            return _refusal(error)
+        return _json(HTTPStatus.OK, {"heard": True})
+
     async def _serve(self, connection: ServerConnection) -> None:
         peer = self._admitted.pop(connection)
         self.peers.enter(peer)
@@ -216,6 +251,10 @@ class Links:
             deadline.cancel()
             if carried is not None:
                 self.peers.wire_ended(carried, for_good=wire.parted())
+
+
+async def _nobody(_spoke: str, _epoch: int) -> bool:
+    return False
 
 
 async def _must_greet(peer: Peer) -> None:

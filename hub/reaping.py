@@ -63,6 +63,7 @@ class Reaper:
                 logger.warning("spoke %s is out of reach", spoke_id)
         desk.bells.ring(*await desk.store.fleet.lose_contact())
         if seen.may_give_up:
+            await self._replace()
             await self._give_up()
         await self._forget_revoked()
 
@@ -84,6 +85,13 @@ class Reaper:
                 row.session_id, row.attempt, "out of reach for too long", only_in=State.UNKNOWN
             )
             desk.bells.ring(row.session_id, QUEUE)
+
+    async def _replace(self) -> None:
+        desk = self.desk
+        for row in await desk.store.fleet.replaceable(desk.settings.fence_margin_seconds):
+            if await desk.store.fleet.replace(row.session_id, row.attempt):
+                logger.warning("%s is started elsewhere", row.session_id)
+                desk.bells.ring(row.session_id, QUEUE)
 
     async def _forget_revoked(self) -> None:
         desk = self.desk

@@ -34,6 +34,12 @@ class HubSettings(BaseModel):
     laptop_lost_after_seconds: float = Field(
         43_200, description="the same, on spokes with the label laptop=true"
     )
+    fence_seconds: float = Field(
+        120, description="without contact for longer, a replaceable agent ends itself"
+    )
+    fence_margin_seconds: float = Field(
+        60, description="and after so much more it is started anew on another spoke"
+    )
     grace_seconds: float = Field(
         GRACE_SECONDS, description="after a start or an outage, nobody is called out of reach"
     )

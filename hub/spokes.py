@@ -58,6 +58,7 @@ class Spokes:
         self._bells = bells
         self._connected: dict[str, Connected] = {}
         self._heard: set[str] = set()
+        self._beats: dict[tuple[str, int], int] = {}
         # Session tokens of starts not delivered yet. Only their digests are in the database.
         self._minted: dict[tuple[str, int], str] = {}
 
@@ -93,6 +94,15 @@ class Spokes:
 
     def hear(self, spoke_id: str) -> None:
         self._heard.add(spoke_id)
+
+    def owe(self, spoke: Connected, beat: int) -> None:
+        """This beat wants to be confirmed."""
+        self._beats[spoke.spoke_id, spoke.epoch] = beat
+
+    def take_beats(self) -> dict[tuple[str, int], int]:
+        """The newest beat of each connection that wants to be confirmed."""
+        beats, self._beats = self._beats, {}
+        return beats
 
     def heard_since(self) -> list[str]:
         """The spokes that said something since the last time this was asked."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -18,13 +19,17 @@ from hub.desk import Desk
 from hub.leading import Leader
 from hub.store.fleet import Link
 from hub.waking import Waker
+from protocol.codec import Object
 from protocol.errors import CallError
+from protocol.frames import Notice
+from protocol.ops.catalogue import HEARD
 
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS: Final = 5.0  #: between two rows that say that this hub is here
 STORM_SECONDS: Final = 0.1  #: within it, many bells are one
 SILENT_BEATS: Final = 2.5  #: heartbeats that may be missed before a lease begins to run
+_EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - told to nobody as an address
 
 
 @dataclass(slots=True)
@@ -40,9 +45,10 @@ class Watch:
     async def turn(self) -> None:
         desk, now = self.desk, asyncio.get_running_loop().time()
         try:
+            beats = desk.spokes.take_beats()
             await self._be_here()
             await self._keep_leases(now)
-            await self._leave_to_others()
+            await self._compare(beats)
         except CallError:
             desk.health.away_since = desk.health.away_since or datetime.now(UTC)
             raise
@@ -53,7 +59,7 @@ class Watch:
 
     async def _be_here(self) -> None:
         desk = self.desk
-        url = str(desk.address)
+        url = str(desk.address) if desk.address.host not in _EVERYWHERE else ""
         desk.health.draining = await desk.store.fleet.beat(desk.instance, url, self.version)
         if desk.health.draining:
             await self.leader.leave()
@@ -62,6 +68,8 @@ class Watch:
         hubs = await desk.store.fleet.hubs()
         others = [row for row in hubs if row.instance != desk.instance]
         desk.bells.tell_abroad(self.waker.tell if others else None)
+        open_ones = {row.url for row in others if row.url and not row.draining}
+        desk.health.others = sorted(open_ones - {url})
 
     async def _keep_leases(self, now: float) -> None:
         """By what was heard since the last look; a look that came late saw nobody silent."""
@@ -87,15 +95,23 @@ class Watch:
         for link in gone:
             del self._heard[link]
 
-    async def _leave_to_others(self) -> None:
-        """A spoke that has a newer connection, or was called out of reach, comes with a hello."""
+    async def _compare(self, beats: Mapping[Link, int]) -> None:
+        """A spoke that has a newer connection, or was called out of reach, comes with a hello. Of
+        the others, beats are confirmed: that they were heard can be read in the database now."""
         desk = self.desk
         links = [(spoke.spoke_id, spoke.epoch) for spoke in desk.spokes.connected()]
         if not links:
             return
-        epochs = dict(links)
-        for spoke_id in await desk.store.fleet.not_held(links):
-            spoke = desk.spokes.find(spoke_id)
-            if spoke is not None and spoke.epoch == epochs[spoke_id]:
-                logger.info("spoke %s is held by another connection now", spoke_id)
-                desk.links.cut(spoke_id)
+        held = await desk.store.fleet.held(links)
+        wrong = [link for link in links if held.get(link[0]) and link not in self._running]
+        kept = await desk.store.fleet.keep(wrong) if wrong else set[str]()
+        for id, epoch in links:
+            spoke = desk.spokes.find(id)
+            if spoke is None or spoke.epoch != epoch:
+                continue
+            if id not in held:
+                logger.info("spoke %s is held by another connection now", id)
+                desk.links.cut(id)
+            elif (id, epoch) in beats and (id in kept or not held[id]):
+                heard: Object = {"epoch": epoch, "n": beats[id, epoch]}
+                desk.links.node.say(spoke.link, Notice(HEARD, heard))

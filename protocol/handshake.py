@@ -107,6 +107,7 @@ class Welcome(Shape):
     lease_ms: Count
     epoch: Count | None = None  #: of a spoke's connection: every write carries it
     verdicts: list[Verdict] = []
+    hubs: list[str] = []  #: other hubs of the same database, where they may be reached
 
 
 def agree(newest: int, oldest: int | None = None) -> int:

@@ -9,6 +9,8 @@ OLDEST_VERSION: Final = 1  #: still spoken: without resume, modes of an abort, a
 SUBPROTOCOL: Final = "coord.v1"
 RPC_PATH: Final = "/v1/rpc"
 NONCE_PATH: Final = "/v1/nonce"
+BEAT_PATH: Final = "/v1/beat"  #: a spoke whose loop is stuck says that it lives
+EPOCH_HEADER: Final = "Coord-Epoch"  #: of the link that it says so for
 
 MAX_FRAME_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 64

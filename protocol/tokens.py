@@ -13,6 +13,7 @@ import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+from urllib.parse import quote, unquote
 
 from protocol.errors import InvalidArgument
 
@@ -50,15 +51,18 @@ def digest(text: str) -> bytes:
 @dataclass(frozen=True, slots=True)
 class Join:
     """What `coordctl spoke join` is given. ``pin`` is the SHA-256 (hex) of the hub's public key
-    (DER), or None where the transport is loopback or verified by the system's authorities."""
+    (DER), or None where the transport is loopback or verified by the system's authorities.
+    ``also``: other hubs of the same database, each with its pin."""
 
     url: str
     token: str
     pin: str | None = None
+    also: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         pin = f"sha256={self.pin}&" if self.pin else ""
-        return f"coord-join:v1:{self.url}#{pin}t={self.token}"
+        also = "&also=" + ",".join(quote(url, safe=":/") for url in self.also) if self.also else ""
+        return f"coord-join:v1:{self.url}#{pin}t={self.token}{also}"
 
 
 def read_join(text: str) -> Join:
@@ -75,7 +79,8 @@ def read_join(text: str) -> Join:
             "this is not a whole join string",
             advice="copy the whole line that `coordctl spoke invite` printed",
         )
-    return Join(head, token, pin)
+    also = tuple(unquote(url) for url in fields.get("also", "").split(",") if url)
+    return Join(head, token, pin, also)
 
 
 def _base62(number: int, width: int) -> str:

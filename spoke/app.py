@@ -15,11 +15,13 @@ from spoke import attempts, enrollment, identity, inventory, link, lock
 from spoke.attempts import Attempts
 from spoke.clones import Clones
 from spoke.connection import Exchange
+from spoke.contact import Contact
 from spoke.git import DEFAULT_PATH, Git
 from spoke.identity import Identity
 from spoke.journal import Journal
 from spoke.outfit import Rooms
 from spoke.process import Supervisors
+from spoke.pulse import Pulse
 from spoke.saves import Saves
 from spoke.settings import SpokeSettings
 from spoke.uplink import Uplink
@@ -100,11 +102,14 @@ async def _house(settings: SpokeSettings, mine: Identity) -> AsyncGenerator[_Hou
             saves=saves,
             journal=journal,
             environ=dict(os.environ),
-            url=str(mine.address),
+            url=",".join(map(str, mine.addresses)),
             tools=Path(sysconfig.get_path("scripts")),
         )
         held = Attempts(rooms)
         stack.push_async_callback(held.close)
         supervisors.warm()
         await held.take_over()
-        yield _House(git, Exchange(held, worktrees, uplink, saves.reports))
+        contact = Contact(places.contact)
+        pulse = stack.enter_context(Pulse(mine, identity.own_key(places), contact))
+        exchange = Exchange(held, worktrees, uplink, saves.reports, contact, pulse)
+        yield _House(git, exchange)

@@ -65,6 +65,10 @@ class Attempt:
     def phase(self) -> Phase:
         return self._life.phase
 
+    @property
+    def is_fenced(self) -> bool:
+        return self._order.fence_ms is not None
+
     def item(self) -> InventoryItem:
         return InventoryItem.model_validate(
             {

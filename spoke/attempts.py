@@ -49,6 +49,13 @@ class Attempts:
     def live(self) -> int:
         return sum(not attempt.over.is_set() for attempt in self._attempts.values())
 
+    @property
+    def is_fenced(self) -> bool:
+        """Whether an agent lives here that ends itself when contact is lost for too long."""
+        return any(
+            attempt.is_fenced and not attempt.over.is_set() for attempt in self._attempts.values()
+        )
+
     def is_live(self, session_id: str) -> bool:
         """Whether an agent of this session lives here, or is about to."""
         return any(

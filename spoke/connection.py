@@ -6,13 +6,15 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
 from pydantic import BaseModel, JsonValue, ValidationError
 from websockets.asyncio.client import ClientConnection
 
+from protocol.aio.dial import Address
 from protocol.aio.node import Context, Handler, Node
 from protocol.aio.wire import WebsocketWire
 from protocol.codec import Object
@@ -21,6 +23,7 @@ from protocol.frames import Goaway, Notice
 from protocol.handshake import INITIALIZE, Hello, SpokeHello, Welcome
 from protocol.limits import INITIALIZE_SECONDS, PROTOCOL_VERSION
 from protocol.ops.catalogue import (
+    HEARD,
     HEARTBEAT,
     LIVE,
     SESSION_APPEND,
@@ -31,6 +34,7 @@ from protocol.ops.catalogue import (
 )
 from protocol.ops.wire import (
     Appended,
+    HeardParams,
     HeartbeatParams,
     Inspected,
     InspectParams,
@@ -44,7 +48,9 @@ from protocol.ops.wire import (
 from protocol.switchboard import LinkId
 from spoke import worktree_ops
 from spoke.attempts import Attempts
+from spoke.contact import Contact
 from spoke.journal import Key
+from spoke.pulse import Pulse, Spoken
 from spoke.reports import Reports
 from spoke.uplink import Uplink
 from spoke.worktrees import Worktrees
@@ -66,12 +72,23 @@ class Exchange:
     worktrees: Worktrees
     uplink: Uplink
     reports: Reports
+    contact: Contact
+    pulse: Pulse
 
 
 class Connection:
-    """``parted`` holds, once the hub said goodbye, after how many seconds to come back."""
+    """``parted`` holds, once the hub said goodbye, after how many seconds to come back.
 
-    def __init__(self, websocket: ClientConnection, exchange: Exchange) -> None:
+    ``learn`` is told which other hubs there are.
+    """
+
+    def __init__(
+        self,
+        websocket: ClientConnection,
+        exchange: Exchange,
+        learn: Callable[[Sequence[str]], None],
+    ) -> None:
+        self._learn = learn
         self.parted: float | None = None
         self._websocket = websocket
         self._exchange = exchange
@@ -83,8 +100,11 @@ class Connection:
         }
         self._node = Node(handlers, detaches=_detaches, listener=self._hear)
 
-    async def serve(self, hello: SpokeHello, name: str, version: str) -> None:
-        """Until the link ends. Raises CallError when the hub does not welcome us."""
+    async def serve(self, hello: SpokeHello, name: str, version: str, to: Address) -> None:
+        """Until the link ends. ``to``: where it leads.
+
+        Raises CallError when the hub does not welcome us.
+        """
         wire = WebsocketWire(self._websocket)
         serving = asyncio.create_task(self._node.attach(HUB, wire), name="link")
         beating = asyncio.create_task(self._beat(), name="heartbeat")
@@ -95,11 +115,15 @@ class Connection:
             self._exchange.uplink.connect(self)
             self._welcome.set_result(welcome)
             self._exchange.reports.connect(self)
+            self._learn(welcome.hubs)
+            every = welcome.heartbeat_ms / 1_000
+            self._exchange.pulse.speak_for(Spoken(to, self._epoch, every))
             _log.info("the hub %s welcomed us, epoch %d", welcome.hub_id, welcome.epoch)
             await asyncio.shield(serving)
         finally:
             self._exchange.uplink.disconnect(self)
             self._exchange.reports.disconnect(self)
+            self._exchange.pulse.speak_for(None)
             self._welcome.cancel()
             beating.cancel()
             await self._websocket.close()
@@ -147,10 +171,20 @@ class Connection:
         return await worktree_ops.remove(exchange.worktrees, exchange.attempts, asked)
 
     def _hear(self, link: LinkId, frame: Notice | Goaway) -> None:
-        if isinstance(frame, Goaway):
+        if isinstance(frame, Notice):
+            self._be_confirmed(frame)
+        else:
             _log.info("the hub is going away: %s", frame.reason)
             self.parted = frame.reconnect_after_ms / 1_000
             self.drop()
+
+    def _be_confirmed(self, notice: Notice) -> None:
+        if notice.op != HEARD or not self._welcome.done():
+            return
+        with suppress(ValidationError):
+            heard = HeardParams.model_validate(notice.params)
+            if heard.epoch == self._epoch:
+                self._exchange.contact.confirmed(heard.n)
 
     # Our own words.
 
@@ -163,17 +197,23 @@ class Connection:
             protocol_version=PROTOCOL_VERSION, role="spoke", name=name, version=version, spoke=spoke
         )
         said = cast("Object", hello.model_dump(mode="json", by_alias=True, exclude_none=True))
+        number = self._exchange.contact.saying()
         answer = await self._node.ask(HUB, INITIALIZE, said, within=INITIALIZE_SECONDS)
+        self._exchange.contact.confirmed(number)
         return _read_answer(Welcome, answer)
 
     async def _beat(self) -> None:
         welcome = await asyncio.shield(self._welcome)
         every = welcome.heartbeat_ms / 1_000
         while True:
+            attempts, contact = self._exchange.attempts, self._exchange.contact
             beat = HeartbeatParams(
-                epoch=self._epoch, live=self._exchange.attempts.live, load=list(os.getloadavg())
+                epoch=self._epoch,
+                live=attempts.live,
+                n=contact.saying() if attempts.is_fenced else None,
+                load=list(os.getloadavg()),
             )
-            said = cast("Object", beat.model_dump(mode="json", by_alias=True))
+            said = cast("Object", beat.model_dump(mode="json", by_alias=True, exclude_none=True))
             self._node.say(HUB, Notice(HEARTBEAT, said))
             await asyncio.sleep(every * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 - spreads load, hides nothing
 

@@ -36,7 +36,9 @@ async def enroll(settings: SpokeSettings, ticket: Join, name: str | None) -> Enr
         slots=settings.slots,
     )
     enrolled = await _ask(ticket, params)
-    mine = Identity(enrolled.spoke_id, enrolled.hub_id, enrolled.name, ticket.url, ticket.pin)
+    mine = Identity(
+        enrolled.spoke_id, enrolled.hub_id, enrolled.name, ticket.url, ticket.pin, ticket.also
+    )
     identity.save(places, mine)
     return enrolled
 

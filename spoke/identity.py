@@ -29,10 +29,16 @@ class Identity:
     name: str
     url: str
     pin: str | None = None
+    also: tuple[str, ...] = ()  #: other hubs of the same database, with their pins
 
     @property
     def address(self) -> Address:
         return address(f"{self.url}#sha256={self.pin}" if self.pin else self.url)
+
+    @property
+    def addresses(self) -> list[Address]:
+        """In the order of trying."""
+        return [self.address, *map(address, self.also)]
 
 
 _IDENTITY: Final = TypeAdapter(Identity)
@@ -83,20 +89,28 @@ def public_hex(key: Ed25519PrivateKey) -> str:
     return key.public_key().public_bytes_raw().hex()
 
 
-async def authorization(identity: Identity, key: Ed25519PrivateKey) -> str:
-    """A fresh proof for one connection.
+async def authorization(
+    identity: Identity, key: Ed25519PrivateKey, to: Address | None = None
+) -> str:
+    """A fresh proof for one connection. ``to``: which of its hubs; the first.
 
     Raises Unauthenticated (WRONG_HUB): another hub answers there; nothing was signed for it.
     """
-    said = await fetch_json(identity.address, NONCE_PATH)
+    to = to or identity.address
+    said = await fetch_json(to, NONCE_PATH)
     fields = said if isinstance(said, dict) else {}
     nonce = str(fields.get("nonce", ""))
     if fields.get("hubId") != identity.hub_id:
         raise Unauthenticated(
             "WRONG_HUB",
-            f"{identity.url} is not the hub that this spoke belongs to",
+            f"{to.url} is not the hub that this spoke belongs to",
             advice="bring that hub back, or join this one from another state directory",
         )
+    return sign(identity, key, nonce)
+
+
+def sign(identity: Identity, key: Ed25519PrivateKey, nonce: str) -> str:
+    """The proof for one knock, with a nonce of the hub that this spoke belongs to."""
     text = f"coord-auth-v1|{identity.hub_id}|{identity.spoke_id}|{nonce}"
     signature = key.sign(text.encode()).hex()
     return f"Coord-Spoke spoke={identity.spoke_id},nonce={nonce},signature={signature}"

@@ -103,4 +103,7 @@ def assignment(
         },
         "spoolLimit": settings.spool_bytes,
         "greeting": plan.greeting,
+        "fence": None
+        if order.fence_ms is None
+        else {"path": str(settings.places.contact), "ms": order.fence_ms},
     }

@@ -88,6 +88,11 @@ class Places:
         mark = blake2s(os.fsencode(self.state), digest_size=6).hexdigest()
         return Path(gettempdir(), f"coord-{os.getuid()}-{mark}")
 
+    @property
+    def contact(self) -> Path:
+        """When the hub last heard us."""
+        return self.run / "contact"
+
     def socket(self, name: str) -> Path:
         """Of the attempt with this directory name."""
         return self.run / blake2s(name.encode(), digest_size=8).hexdigest()

@@ -605,6 +605,26 @@ BEGIN
     RETURN 'ok';
 END $$;
 
+-- A replaceable session whose agent ended itself for want of contact waits for a spoke again. The
+-- caller has released its mapping.
+CREATE FUNCTION requeue(s text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    z sessions;
+BEGIN
+    SELECT * INTO z FROM sessions x WHERE x.session_id = s FOR NO KEY UPDATE;
+    IF z.desired <> 'run' OR z.spec -> 'fence_ms' IS NULL
+       OR z.state NOT IN ('assigned', 'starting', 'running', 'unknown') THEN
+        RETURN false;
+    END IF;
+    UPDATE sessions x SET result = NULL, exit_code = NULL, run_deadline = NULL
+     WHERE x.session_id = s;
+    IF z.state <> 'unknown' THEN
+        PERFORM tell(s, 'contact_lost', 'its spoke was out of reach');
+    END IF;
+    PERFORM tell(s, 'replaced', 'its agent ended itself: it may be started elsewhere');
+    RETURN true;
+END $$;
+
 -- What one record says of its session. The caller holds the session and the mapping.
 CREATE FUNCTION apply_record(s text, a int, k text, b jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -637,6 +657,7 @@ BEGIN
                abort_confirmed = CASE WHEN desired = 'abort'
                                       THEN coalesce((b ->> 'survivors')::int, 0) = 0 END
          WHERE session_id = s;
+        IF b ->> 'reason' = 'FENCED' AND requeue(s) THEN RETURN; END IF;
         IF tell(s, fact, b ->> 'reason', b) IS NULL AND outcome IS DISTINCT FROM 'lost' THEN
             PERFORM tell(s, 'failed', coalesce(b ->> 'reason', 'stopped by its spoke'), b);
         END IF;

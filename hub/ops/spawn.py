@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
+from pydantic import JsonValue
 from pydantic_core import to_json
 
 from hub.bells import SPAWNED
@@ -37,7 +38,7 @@ async def spawn(desk: Desk, asked: Asked[SpawnParams]) -> Spawned:
     learn of it. When only the caller's link is lost, the session goes on.
     """
     params = asked.params
-    new = _new_session(asked, params)
+    new = _new_session(desk, asked, params)
     storing = asyncio.create_task(_store(desk, asked, new))
     try:
         with desk.bells.listening(new.session_id) as bell:
@@ -79,7 +80,7 @@ async def _store(desk: Desk, asked: Asked[object], new: NewSession) -> Stored:
     return stored
 
 
-def _new_session(asked: Asked[object], params: SpawnParams) -> NewSession:
+def _new_session(desk: Desk, asked: Asked[object], params: SpawnParams) -> NewSession:
     session_id = ids.new_session()
     if params.branch is not None:
         words.check_branch(params.branch)
@@ -111,6 +112,7 @@ def _new_session(asked: Asked[object], params: SpawnParams) -> NewSession:
             "args": list(params.args),
             "env": dict(params.env),
             "stdin": params.stdin,
+            **_fence(desk, params),
         },
         labels=params.labels,
         wanted_spoke=params.spoke,
@@ -121,6 +123,13 @@ def _new_session(asked: Asked[object], params: SpawnParams) -> NewSession:
         queue_ms=params.queue_timeout_ms,
         run_ms=params.run_timeout_ms,
     )
+
+
+def _fence(desk: Desk, params: SpawnParams) -> dict[str, JsonValue]:
+    """A replaceable session carries the time after which its agent ends itself."""
+    if params.on_lost == "keep":
+        return {}
+    return {"fence_ms": int(desk.settings.fence_seconds * 1_000)}
 
 
 async def _within_grant(desk: Desk, new: NewSession) -> NewSession:

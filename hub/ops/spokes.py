@@ -98,7 +98,7 @@ async def new_join(desk: Desk, params: InviteParams) -> Invited:
     _, expires = await desk.store.access.issue(
         token, "join", params.name or "a new spoke", "joining", params.ttl_ms / 1_000, detail
     )
-    join = tokens.Join(desk.address.url, token, desk.address.pin)
+    join = tokens.Join(desk.address.url, token, desk.address.pin, tuple(desk.health.others))
     return Invited(join=str(join), expires_at=expires)
 
 

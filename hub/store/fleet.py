@@ -13,12 +13,16 @@ from hub.store.fleet_rows import AnswerRow, AskRow, HolderRow, HubLiveRow
 from hub.store.postgres import Postgres, again
 from hub.store.rows import AttemptRow, LeaseRow
 from protocol.codec import Object
-from protocol.session import Fact
+from protocol.session import Fact, State
 
 HUB_SECONDS: Final = 15.0  #: a hub that has not written its row for so long is gone
 LEAD_SECONDS: Final = 15.0  #: how long a lead lasts that is not renewed
 
 Link = tuple[str, int]  #: a spoke and the epoch of its connection
+
+
+class _IsBack(Exception):
+    """A spoke said hello while its session was taken from it."""
 
 
 class Fleet:
@@ -87,10 +91,12 @@ class Fleet:
         row = await queries.prolong_lease.one(self._pool, spoke_id, epoch, timedelta(seconds=lease))
         return row is not None
 
-    async def not_held(self, links: Sequence[Link]) -> list[str]:
-        """Spokes of these links that have a newer connection, or were called out of reach."""
+    async def held(self, links: Sequence[Link]) -> dict[str, bool]:
+        """Of these links, those that are the newest of their spokes and were not called out of
+        reach; whether their time runs."""
         ids, epochs = [id for id, _ in links], [epoch for _, epoch in links]
-        return [row.spoke_id for row in await queries.not_held.all(self._pool, ids, epochs)]
+        rows = await queries.held_links.all(self._pool, ids, epochs)
+        return {row.spoke_id: row.runs for row in rows}
 
     async def orphan(self, lease: float) -> list[str]:
         """Let the time run of what was heard by hubs that are gone."""
@@ -125,6 +131,31 @@ class Fleet:
         """Sessions that have been out of reach for longer than these many seconds."""
         times = (timedelta(seconds=after), timedelta(seconds=laptops_after))
         return await queries.long_unknown.all(self._pool, *times)
+
+    async def replaceable(self, margin: float) -> list[AttemptRow]:
+        """Sessions that may be started elsewhere: their agents have ended themselves by now."""
+        return await queries.replaceable.all(self._pool, timedelta(seconds=margin))
+
+    async def replace(self, session_id: str, attempt: int) -> bool:
+        """Put a replaceable session back into the queue. False: it, or its spoke, is back."""
+        try:
+            return await self._replace(session_id, attempt)
+        except _IsBack:
+            return False
+
+    async def _replace(self, session_id: str, attempt: int) -> bool:
+        why = "its spoke was out of reach for too long"
+        async with self._postgres.transaction() as db:
+            locked = await queries.lock_session.one(db, session_id)
+            if locked is None or (locked.attempt, locked.state, locked.desired) != (
+                attempt, State.UNKNOWN, "run",
+            ):  # fmt: skip
+                return False
+            [held] = await queries.release_mapping.all(db, session_id, attempt, "replaced")
+            await queries.tell_session.all(db, session_id, str(Fact.REPLACED), why, {})
+            if await queries.hold_offline.one(db, held.spoke_id) is None:
+                raise _IsBack
+            return True
 
     # Calls for spokes whose links other hubs hold.
 

@@ -47,6 +47,12 @@ class HolderRow:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldLinkRow:
+    spoke_id: str
+    runs: bool  #: its lease
+
+
+@dataclass(frozen=True, slots=True)
 class AskRow:
     ask_id: str
     spoke_id: str

@@ -82,6 +82,14 @@ def address(text: str) -> Address:
     return Address(secure, parts.hostname, parts.port or (443 if secure else 80), pin)
 
 
+def addresses(text: str) -> list[Address]:
+    """Read one or more, separated by commas: hubs of the same database, in the order of trying.
+
+    Raises InvalidArgument as `address` does.
+    """
+    return [address(part.strip()) for part in text.split(",")]
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or address can only be this machine."""
     if host == "localhost":

@@ -180,6 +180,7 @@ WORKTREE_REMOVE: Final = Op(
 )  # fmt: skip
 
 HEARTBEAT: Final = "spoke.heartbeat"  #: a notice; its parameters are `HeartbeatParams`
+HEARD: Final = "spoke.heard"  #: the hub's notice that confirms one; `HeardParams`
 
 #: Operations that a spoke answers.
 LIVE: Final[Mapping[str, Op[Params, BaseModel]]] = {

@@ -26,6 +26,9 @@ from protocol.session import Activity, Desired, State
 
 Until = Literal["queued", "assigned", "running"]
 OnParentAbort = Literal["abort-dependents", "continue-running"]
+#: keep: wait for a spoke that is out of reach, then call the session lost. replace: start it anew
+#: elsewhere; its agent ends itself first when its spoke loses contact for too long.
+OnLost = Literal["keep", "replace"]
 Depth = Annotated[StrictInt, Field(ge=0, le=16)]
 Children = Annotated[StrictInt, Field(ge=0, le=1_000)]
 
@@ -42,6 +45,7 @@ class Work(Params):
     stdin: Literal["open", "closed"] = "open"  #: open: messages are written to it, line by line
     parent_session_id: Word | None = None
     on_parent_abort: OnParentAbort = "abort-dependents"
+    on_lost: OnLost = "keep"
     labels: Labels = Field(default_factory=dict[str, str])
     spoke: Word | None = None  #: name or id; nothing else will do
     requires: Labels = Field(default_factory=dict[str, str])  #: labels that the spoke must carry

@@ -49,6 +49,7 @@ class StartOrder(Shape):
     worktree: str | None  #: of the attempt before, when it was on this spoke
     resume: Flag  #: the branch is ours already
     credential: str  #: the session token of this attempt; never stored by the hub
+    fence_ms: Milliseconds | None = None  #: without contact for so long, it ends itself
 
 
 class MessageOrder(Shape):
@@ -150,9 +151,19 @@ class SavedTaken(Shape):
 
 
 class HeartbeatParams(Params):
+    """``n``: to be confirmed under this number, once it is written down that we were heard."""
+
     epoch: Epoch
     live: Count
+    n: Count | None = None
     load: Annotated[list[float], Field(max_length=3)] = []
+
+
+class HeardParams(Params):
+    """A beat was heard, and that is written down: what was said before it counts as contact."""
+
+    epoch: Epoch
+    n: Count
 
 
 class InspectParams(Params):

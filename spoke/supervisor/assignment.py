@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,13 @@ class LadderTimes(TypedDict):
     termMs: int
     killMs: int
     sweepMs: int
+
+
+class FenceTerms(TypedDict):
+    """How long to go on without contact; ``path``: where the daemon writes when it had some."""
+
+    path: str
+    ms: int
 
 
 class Assignment(TypedDict):
@@ -41,6 +48,7 @@ class Assignment(TypedDict):
     ladder: LadderTimes
     spoolLimit: int
     greeting: str | None
+    fence: NotRequired[FenceTerms | None]
 
 
 Outcome = Literal["completed", "failed", "aborted", "blocked"]

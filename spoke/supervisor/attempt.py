@@ -13,6 +13,7 @@ from spoke.spool import Kind, Writer
 from spoke.supervisor import agent, ladder, tree
 from spoke.supervisor.assignment import encode, write_whole
 from spoke.supervisor.door import Door
+from spoke.supervisor.fence import FENCED, LOOK_SECONDS, Fence
 from spoke.supervisor.ladder import Cause, Ladder, Times
 from spoke.supervisor.mailbox import Mailbox
 from spoke.supervisor.output import Stream
@@ -39,6 +40,8 @@ class Attempt:
         self._began: int | None = None  # clock ticks at the first sweep of this phase
         self._sweep_at: int | None = None
         self._stop: Stop | None = None
+        terms = assignment.get("fence")
+        self._fence = Fence(terms["path"], terms["ms"]) if terms else None
 
         self._spool = Writer(f"{self._folder}/spool", assignment["spoolLimit"])
         self._spool.append([(Kind.STARTING, encode(assignment["starting"]))])
@@ -103,11 +106,15 @@ class Attempt:
 
     def _pause(self) -> float | None:
         """Seconds until the next look at the tree; None while only an event can bring news."""
-        return None if self._sweep_at is None else max(0, self._sweep_at - _now_ms()) / 1000
+        pause = None if self._sweep_at is None else max(0, self._sweep_at - _now_ms()) / 1000
+        if self._fence is None:
+            return pause
+        return LOOK_SECONDS if pause is None else min(pause, LOOK_SECONDS)
 
     def _settle(self) -> None:
         """Look, climb, and act: once per turn."""
         self._reaper.collect()
+        self._heed_fence()
         leader_lives = self._reaper.leader_status is None
         if not leader_lives:
             self._mailbox.close()
@@ -123,6 +130,11 @@ class Attempt:
                 self._reaper.tell(rung, self._began)
                 self._began = self._began or began
             self._sweep_at = ladder.sweep_at(self._ladder, self._times, now)
+
+    def _heed_fence(self) -> None:
+        if self._fence is not None and self._fence.is_over():
+            self._fence = None
+            self._on_stop({"reason": FENCED, "now": True}, "aborted")
 
     def _on_request(self, request: Request, answer: Answer) -> None:
         match request:

@@ -47,13 +47,13 @@ SELECT s.hub, s.incarnation FROM spokes s JOIN hubs h ON h.instance = s.hub
 -- name: let_leases_run
 -- Not heard for a while, or the link is lost: what is left of their time begins to run.
 WITH silent AS (
-    SELECT s.spoke_id, i.ago FROM unnest($1::text[], $2::bigint[], $3::interval[])
-           AS i (spoke_id, epoch, ago)
+    SELECT s.spoke_id, greatest(s.last_seen_at, now() - i.ago) AS seen_at
+      FROM unnest($1::text[], $2::bigint[], $3::interval[]) AS i (spoke_id, epoch, ago)
       JOIN spokes s ON s.spoke_id = i.spoke_id AND s.epoch = i.epoch
      WHERE s.online AND s.lease_expires_at IS NULL
      ORDER BY s.spoke_id FOR NO KEY UPDATE OF s)
-UPDATE spokes p SET lease_expires_at = now() - silent.ago + $4::interval,
-       last_seen_at = now() - silent.ago
+UPDATE spokes p SET lease_expires_at = silent.seen_at + $4::interval,
+       last_seen_at = silent.seen_at
   FROM silent WHERE p.spoke_id = silent.spoke_id RETURNING p.spoke_id;
 
 -- name: keep_leases
@@ -74,16 +74,17 @@ UPDATE spokes SET last_seen_at = now(),
                                ELSE greatest(lease_expires_at, now() + $3::interval) END
  WHERE spoke_id = $1 AND epoch = $2 AND online AND revoked_at IS NULL RETURNING spoke_id;
 
--- name: not_held
--- Of the links that we hold, those that the database knows nothing of any more.
-SELECT i.spoke_id FROM unnest($1::text[], $2::bigint[]) AS i (spoke_id, epoch)
-  LEFT JOIN spokes s ON s.spoke_id = i.spoke_id AND s.epoch = i.epoch AND s.online
- WHERE s.spoke_id IS NULL;
+-- name: held_links
+-- Of the links that we hold, those that the database knows of, and whether their time runs.
+SELECT s.spoke_id, s.lease_expires_at IS NOT NULL AS runs
+  FROM unnest($1::text[], $2::bigint[]) AS i (spoke_id, epoch)
+  JOIN spokes s ON s.spoke_id = i.spoke_id AND s.epoch = i.epoch
+ WHERE s.online;
 
 -- name: orphan_leases
 -- What a hub heard that is gone: the time runs from when that hub was last there.
 WITH orphans AS (
-    SELECT s.spoke_id, greatest(h.seen_at, s.connected_at) AS seen_at
+    SELECT s.spoke_id, greatest(h.seen_at, s.connected_at, s.last_seen_at) AS seen_at
       FROM spokes s LEFT JOIN hubs h ON h.instance = s.hub
      WHERE s.online AND s.lease_expires_at IS NULL
        AND (h.instance IS NULL OR h.left_at IS NOT NULL OR h.seen_at < now() - $1::interval)
@@ -104,6 +105,19 @@ UPDATE spokes SET online = false
    AND ($2::bigint IS NULL OR EXISTS (
         SELECT FROM leaders l WHERE l.duty = 'house' AND l.term = $2))
 RETURNING spoke_id;
+
+-- name: replaceable
+-- Out of reach for so long that their agents have ended themselves, and some time more.
+SELECT s.session_id, s.attempt FROM sessions s
+  JOIN mappings m ON m.session_id = s.session_id AND m.attempt = s.attempt
+  JOIN spokes p ON p.spoke_id = m.spoke_id
+ WHERE s.state = 'unknown' AND s.desired = 'run' AND m.released_at IS NULL AND NOT p.online
+   AND p.last_seen_at < now() - (s.spec ->> 'fence_ms')::bigint * interval '1 ms' - $1::interval
+ ORDER BY s.session_id LIMIT 100;
+
+-- name: hold_offline
+-- A spoke that is out of reach: its hello waits until we are done.
+SELECT p.spoke_id FROM spokes p WHERE p.spoke_id = $1 AND NOT p.online FOR SHARE;
 
 -- name: place_ask
 INSERT INTO asks (ask_id, instance, spoke_id, op, params, within)

@@ -39,22 +39,26 @@ async def _gone(connections: Postgres, hub: str) -> None:
 # Leases.
 
 
-async def test_a_lease_runs_only_while_its_hub_hears_nothing(store: Store) -> None:
+async def test_a_lease_runs_only_while_its_hub_hears_nothing(
+    store: Store, connections: Postgres
+) -> None:
     spoke, epoch = await _spoke(store, await _hub(store))
     assert await _expired(store) == []
-    await store.fleet.let_run([(spoke, epoch, 46)], 45)
+    await rows.silent(store, connections, spoke, epoch)
     assert await _expired(store) == [spoke]
     assert await store.fleet.keep([(spoke, epoch)]) == {spoke}
     assert await _expired(store) == []
 
 
-async def test_an_old_connection_neither_ends_nor_keeps_a_lease(store: Store) -> None:
+async def test_an_old_connection_neither_ends_nor_keeps_a_lease(
+    store: Store, connections: Postgres
+) -> None:
     hub = await _hub(store)
     spoke, old = await _spoke(store, hub)
     new = await _greet(store, spoke, hub)
-    await store.fleet.let_run([(spoke, old, 46)], 45)
+    await rows.silent(store, connections, spoke, old)
     assert await _expired(store) == []
-    await store.fleet.let_run([(spoke, new, 46)], 45)
+    await rows.silent(store, connections, spoke, new)
     assert await store.fleet.keep([(spoke, old)]) == set()
     assert not await store.fleet.prolong(spoke, old, 45)
     assert await _expired(store) == [spoke]
@@ -69,9 +73,12 @@ async def test_the_leases_of_a_hub_that_is_gone_run_from_its_last_word(
     spoke, _ = await _spoke(store, dead)
     other, _ = await _spoke(store, alive)
     await connections.pool.execute(
-        "UPDATE spokes SET connected_at = now() - interval '2 hours' WHERE spoke_id = $1", spoke
+        "UPDATE spokes SET connected_at = now() - interval '2 hours', last_seen_at = connected_at"
+        " WHERE spoke_id = $1",
+        spoke,
     )
     assert await store.fleet.orphan(45) == []
+    await connections.pool.execute("UPDATE spokes SET last_seen_at = connected_at")
     await _gone(connections, dead)
     assert await store.fleet.orphan(45) == [spoke]
     assert await _expired(store) == [spoke]
@@ -81,9 +88,11 @@ async def test_the_leases_of_a_hub_that_is_gone_run_from_its_last_word(
 async def test_a_hub_learns_which_links_are_no_longer_its_own(store: Store) -> None:
     here, there = await _hub(store), await _hub(store)
     spoke, old = await _spoke(store, here)
-    assert await store.fleet.not_held([(spoke, old)]) == []
+    assert await store.fleet.held([(spoke, old)]) == {spoke: False}
+    await store.fleet.let_run([(spoke, old, 1)], 45)
+    assert await store.fleet.held([(spoke, old)]) == {spoke: True}
     await _greet(store, spoke, there)
-    assert await store.fleet.not_held([(spoke, old)]) == [spoke]
+    assert await store.fleet.held([(spoke, old)]) == {}
 
 
 async def test_who_holds_a_spoke(store: Store, connections: Postgres) -> None:
@@ -120,14 +129,16 @@ async def test_a_leader_that_leaves_is_followed_at_once(store: Store) -> None:
     assert await store.fleet.lead(second) == 2
 
 
-async def test_a_leader_of_an_earlier_term_calls_nobody_out_of_reach(store: Store) -> None:
+async def test_a_leader_of_an_earlier_term_calls_nobody_out_of_reach(
+    store: Store, connections: Postgres
+) -> None:
     """It was paused; meanwhile another took over, and may know better."""
     first, second = await _hub(store), await _hub(store)
     spoke, epoch = await _spoke(store, second)
     term = await store.fleet.lead(first)
     await store.fleet.leave_lead(first)
     assert await store.fleet.lead(second) == 2
-    await store.fleet.let_run([(spoke, epoch, 46)], 45)
+    await rows.silent(store, connections, spoke, epoch)
     assert not await store.fleet.expire(spoke, term)
     assert await store.fleet.expire(spoke, 2)
 

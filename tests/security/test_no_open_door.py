@@ -21,7 +21,7 @@ from hub.web.pages import Pages
 from hub.web.routes import Rooms, routes
 from hub.web.visitor import Visitors
 from protocol import limits, tokens
-from protocol.limits import NONCE_PATH, RPC_PATH
+from protocol.limits import BEAT_PATH, NONCE_PATH, RPC_PATH
 from protocol.tokens import Kind
 from tests.security import people
 from tests.security.people import Watch
@@ -114,7 +114,7 @@ async def test_the_entrance_opens_for_a_code_alone(running_hub: RunningHub) -> N
 async def test_no_path_of_the_call_port_is_open(running_hub: RunningHub, watch: Watch) -> None:
     """A nonce is all that a stranger gets: to sign, if there is anything to sign it with."""
     ours = {path for name, path in vars(limits).items() if name.endswith("_PATH")}
-    assert ours == {RPC_PATH, NONCE_PATH}
+    assert ours == {RPC_PATH, NONCE_PATH, BEAT_PATH}
     known = paths_of(running_hub) | more_paths(paths_of(running_hub)) | ours
     tried = known | {f"{path}/" for path in ours} | {path.upper() for path in ours}
     tried |= {f"/x/..{RPC_PATH}", f"{RPC_PATH}%00", f"{NONCE_PATH}/../rpc", f"http://h{RPC_PATH}"}
@@ -126,7 +126,7 @@ async def test_no_path_of_the_call_port_is_open(running_hub: RunningHub, watch: 
                 assert answer.status == 200
                 assert json.loads(answer.body).keys() == {"nonce", "hubId"}
             else:
-                assert answer.status == (401 if path == RPC_PATH else 404), path
+                assert answer.status == (401 if path in (RPC_PATH, BEAT_PATH) else 404), path
     for path in ours:
         for method in METHODS[1:]:
             people.forgive(running_hub)

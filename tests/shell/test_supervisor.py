@@ -21,9 +21,11 @@ from typing import cast
 import pytest
 
 from protocol.errors import FailedPrecondition, Unavailable
+from spoke.contact import Contact
 from spoke.process import Assignment, Exit, LadderTimes, Started, Supervisor, Supervisors
 from spoke.spool import LIMIT_BYTES, RESERVE_BYTES, Kind, Reader, Record
 from spoke.supervisor import tree
+from spoke.supervisor.fence import Fence, now_ms
 from spoke.supervisor.tree import boot_id, look
 from spoke.sweep import is_alive, kill_marked
 
@@ -646,3 +648,54 @@ def test_a_supervisor_loads_nothing_but_the_standard_library() -> None:
     assert set(loaded) - sys.stdlib_module_names == {"spoke"} | ({"__main__"} & set(loaded))
     heavy = {"asyncio", "pydantic", "subprocess", "pathlib", "dataclasses", "logging", "threading"}
     assert not heavy & set(loaded)
+
+
+# --- the fence of an attempt that may be started elsewhere
+
+
+async def test_an_attempt_without_contact_ends_itself(case: Case) -> None:
+    terms = {"path": str(case.folder / "contact"), "ms": 1_000}
+    await case.bash("trap '' INT TERM; echo up; setsid sleep 999 & sleep 999", fence=terms)
+    await case.wait_said("up")
+    ending = await case.wait_exit()
+    assert (ending["outcome"], ending["reason"], ending["endedBy"]) == (
+        "aborted", "FENCED", "SIGKILL",
+    )  # fmt: skip
+    assert ending["survivors"] == 0
+
+
+async def test_contact_keeps_an_attempt_alive(case: Case) -> None:
+    path = case.folder / "contact"
+    contact = Contact(path)
+    line = await case.start("sleep", "999", fence={"path": str(path), "ms": 3_000})
+    began = now_ms()
+    while now_ms() - began < 5_000:
+        contact.confirmed(contact.saying())
+        assert (await line.status())["phase"] == "watching"
+        await asyncio.sleep(0.5)
+    await stop(line, now=True)
+    assert (await case.wait_exit())["reason"] == "asked by a test"
+
+
+def test_what_counts_is_when_it_was_said(tmp_path: Path) -> None:
+    contact = Contact(tmp_path / "contact")
+    fence = Fence(str(tmp_path / "contact"), 60_000)
+    early = contact.saying()
+    late = contact.saying()
+    contact.confirmed(late)
+    written = (tmp_path / "contact").read_text()
+    contact.confirmed(early)  # its confirmation was long on its way
+    contact.confirmed(99)  # and this was never said
+    assert (tmp_path / "contact").read_text() == written
+    assert not fence.is_over()
+
+
+@pytest.mark.parametrize("text", ["", "x", "another-boot 999999999999", f"{boot_id()} x"])
+def test_a_contact_that_says_nothing_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "contact").write_text(text)
+    assert Fence(str(tmp_path / "contact"), -1).is_over()
+
+
+def test_a_contact_in_the_future_is_one_of_now(tmp_path: Path) -> None:
+    (tmp_path / "contact").write_text(f"{boot_id()} {now_ms() + 10**9}")
+    assert Fence(str(tmp_path / "contact"), -1).is_over()

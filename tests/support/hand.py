@@ -14,9 +14,10 @@ from protocol.aio.dial import address, dial
 from protocol.aio.node import Context, Handler, Node
 from protocol.aio.wire import WebsocketWire
 from protocol.codec import Object
+from protocol.frames import Goaway, Notice
 from protocol.handshake import INITIALIZE, Hello, Welcome
 from protocol.limits import PROTOCOL_VERSION
-from protocol.ops.catalogue import SPOKE_ORDERS
+from protocol.ops.catalogue import HEARTBEAT, SPOKE_ORDERS
 from protocol.ops.wire import InventoryItem
 from protocol.switchboard import LinkId
 from spoke import enrollment, identity
@@ -36,6 +37,8 @@ class Hand:
     answers: bool = False
     handlers: dict[str, Handler] = field(default_factory=dict[str, Handler])
     incarnation: str | None = None
+    told: asyncio.Queue[Object] = field(default_factory=asyncio.Queue[Object])
+    _node: Node | None = None
 
     async def join(self, hub: RunningHub) -> None:
         self.settings.places.make()
@@ -56,7 +59,8 @@ class Hand:
             replace(mine, url=where.url), identity.own_key(self.settings.places)
         )
         async with dial(where, proof) as websocket:
-            node = Node({SPOKE_ORDERS.name: self._take, **self.handlers})
+            node = Node({SPOKE_ORDERS.name: self._take, **self.handlers}, listener=self._hear)
+            self._node = node
             serving = asyncio.create_task(node.attach(HUB, WebsocketWire(websocket)))
             try:
                 await asyncio.sleep(0)
@@ -73,6 +77,16 @@ class Hand:
 
     def _self(self) -> dict[str, str]:
         return {} if self.incarnation is None else {"incarnation": self.incarnation}
+
+    async def beat(self, welcome: Welcome, n: int | None = None, epoch: int | None = None) -> None:
+        """Say that we live."""
+        assert self._node is not None
+        said: Object = {"epoch": welcome.epoch if epoch is None else epoch, "live": 0, "n": n}
+        self._node.say(HUB, Notice(HEARTBEAT, said))
+
+    def _hear(self, _: LinkId, frame: Notice | Goaway) -> None:
+        if isinstance(frame, Notice):
+            self.told.put_nowait(frame.params)
 
     async def next(self) -> dict[str, Any]:
         async with asyncio.timeout(PATIENCE):

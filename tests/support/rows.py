@@ -6,7 +6,7 @@ import itertools
 
 from pydantic import JsonValue
 
-from hub.store import Store
+from hub.store import Postgres, Store
 from hub.store.exchange import Greeted
 from hub.store.spawning import NewSession, Stored
 from protocol import ids
@@ -96,3 +96,13 @@ async def run(store: Store, spoke_id: str, epoch: int, session_id: str) -> int:
     row = await store.exchange.append(spoke_id, epoch, session_id, attempt, 1, records)
     assert row.verdict == "ok"
     return attempt
+
+
+async def silent(
+    store: Store, connections: Postgres, spoke_id: str, epoch: int, ago: float = 46
+) -> None:
+    """The hub that holds a spoke's link has not heard it for so many seconds; a lease lasts 45."""
+    await connections.pool.execute(
+        "UPDATE spokes SET last_seen_at = now() - interval '1 hour' WHERE spoke_id = $1", spoke_id
+    )
+    await store.fleet.let_run([(spoke_id, epoch, ago)], 45)
