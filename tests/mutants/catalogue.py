@@ -213,11 +213,14 @@ POLICIES: Final = (
     _policy(
         "no grace after a start",
         "leases",
-        "snapshot.uptime < GRACE_SECONDS or ",
-        "",
+        "if snapshot.uptime < snapshot.grace:",
+        "if False:",
     ),
     _policy(
-        "a reaper that slept trusts itself", "leases", " or snapshot.gap > LOOP_GAP_SECONDS", ""
+        "a reaper that slept trusts itself",
+        "leases",
+        "if snapshot.gap > LOOP_GAP_SECONDS:",
+        "if False:",
     ),
     _policy("a storm is believed", "leases", "many >= STORM_LEAST and ", "False and "),
     _policy(
