@@ -6,10 +6,10 @@ Spawns a session, reads its story as a stream with credits, aborts it, and reads
 """
 
 import asyncio
-import itertools
 import json
 import os
 import sys
+import uuid
 
 from websockets.asyncio.client import connect
 
@@ -17,7 +17,6 @@ from websockets.asyncio.client import connect
 class Link:
     def __init__(self, websocket):
         self.websocket = websocket
-        self.ids = map("raw-{}".format, itertools.count(1))
         self.heard = {}  # by id: its items, then its answer
 
     async def say(self, **frame):
@@ -37,7 +36,7 @@ class Link:
 
     async def stream(self, method, params=None, credit=8, **meta):
         """Items as (False, value), the answer last as (True, result)."""
-        id = next(self.ids)
+        id = f"c_{uuid.uuid4()}"  # no other call in flight anywhere has it
         said = self.heard[id] = asyncio.Queue()
         params = {**(params or {}), "_meta": {**meta, "credit": credit}}
         await self.say(id=id, method=method, params=params)

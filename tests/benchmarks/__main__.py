@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.benchmarks import (
     aborting,
     cascade,
+    clients,
     crowd,
     events,
     first_line,
@@ -37,6 +38,7 @@ FIGURES: Mapping[str, Callable[[Stage], Awaitable[list[Row]]]] = {
     "abort": aborting.figure,
     "events": events.figure,
     "memory": crowd.figure,
+    "clients": clients.figure,
     "cascade": cascade.figure,
 }
 

@@ -18,7 +18,8 @@ class Scale:
     lines: int  #: of a talkative agent
     spokes: int  #: idle ones
     calls: int  #: in flight
+    clients: int  #: idle ones
 
 
-FULL = Scale(0.6, 3, 100, 15, 5, 2, (3, 5_000, 50_000), 30, 60_000, 500, 1_000)
-TINY = Scale(0.05, 1, 2, 2, 1, 1, (3,), 2, 500, 4, 8)
+FULL = Scale(0.6, 3, 100, 15, 5, 2, (3, 5_000, 50_000), 30, 60_000, 500, 1_000, 5_000)
+TINY = Scale(0.05, 1, 2, 2, 1, 1, (3,), 2, 500, 4, 8, 20)
