@@ -58,7 +58,8 @@ def lacks(heard: Any, recorded: Any, known: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("offered", "spoken"), [(1, 1), (PROTOCOL_VERSION + 1, PROTOCOL_VERSION), (999, 1), (0, None)]
+    ("offered", "spoken"),
+    [(1, 1), (PROTOCOL_VERSION + 1, PROTOCOL_VERSION), (999, PROTOCOL_VERSION), (0, None)],
 )
 async def test_versions_meet_or_part_with_a_word(
     running_hub: RunningHub, offered: int, spoken: int | None
