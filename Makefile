@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 JOBS ?= 3
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench mutants lock clean
+.PHONY: help setup demo test check bench mutants chaos lock clean
 
 help:
 	@echo "make demo     the main job on this repository: two spokes, a swarm, a message, an abort"
@@ -14,6 +14,7 @@ help:
 	@echo "make check    ruff, mypy, pyright, the import law, documents against code"
 	@echo "make bench    the figures, each beside its floor or a peer, in one run"
 	@echo "make mutants  hand-written bugs in the cores; each one must be caught by the tests"
+	@echo "make chaos    random faults over real processes; DURATION=600 SEED=7 repeats a run"
 	@echo "make lock     resolve the dependencies again"
 
 setup: $(READY)
@@ -55,6 +56,9 @@ bench: $(READY)
 
 mutants: $(READY)
 	$(BIN)/python -m tests.mutants
+
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos --duration $(or $(DURATION),60) $(if $(SEED),--seed $(SEED))
 
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/run.lock

@@ -8,7 +8,7 @@ import pytest
 
 from protocol.errors import FailedPrecondition
 from protocol.ops.sessions import Receipt
-from tests.support.world import COORDCTL, World, make_repository, marked, story, until, world
+from tests.support.world import COORDCTL, make_repository, marked, story, until, world
 
 LONG = "while true; do sleep 0.2; done"
 
@@ -74,34 +74,6 @@ def _check_receipt(receipt: Receipt, hit: set[str], spared: str) -> None:
         assert one.ended_at is not None
 
 
-async def test_an_abort_waits_for_a_spoke_that_is_away(tmp_path: Path, hub_database: str) -> None:
-    repo = make_repository(tmp_path / "repo")
-    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
-        made = await hub.spawn("a", repo=repo, command="sh", args=["-c", LONG])
-        await here.spokes["anvil"].kill()
-        receipt = await hub.abort(made.session_id, wait_ms=100)
-        assert not receipt.complete
-        assert receipt.sessions[0].pending
-        assert marked(made.session_id), "its agent outlives its daemon"
-        await here.spokes["anvil"].start()
-        receipt = await hub.abort(made.session_id)
-        assert receipt.complete
-        assert marked(made.session_id) == {}
-
-
-async def test_an_abort_while_the_worktree_is_made_leaves_nothing(
-    tmp_path: Path, hub_database: str
-) -> None:
-    repo = make_repository(tmp_path / "repo", files=2_000)
-    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
-        made = await hub.spawn("a", repo=repo, command="sh", args=["-c", LONG], until="assigned")
-        receipt = await hub.abort(made.session_id)
-        assert receipt.complete
-        assert marked(made.session_id) == {}
-        again = await hub.spawn("b", repo=repo, branch=made.branch, command="true", until="running")
-        assert again.worktree is not None, "its branch is free again"
-
-
 async def test_a_safe_exit_is_blocked_and_a_message_starts_it_again(
     tmp_path: Path, hub_database: str
 ) -> None:
@@ -119,29 +91,6 @@ async def test_a_safe_exit_is_blocked_and_a_message_starts_it_again(
         assert (said.sessions[0].state, said.sessions[0].attempt) == ("completed", 2)
         texts = [event.body.get("text") for event in await story(hub, made.session_id)]
         assert "the answer is the small one" in texts
-
-
-async def test_an_aborted_spawn_call_leaves_no_session_behind(
-    here_with_no_spoke: World,
-) -> None:
-    import asyncio
-
-    async with here_with_no_spoke.client() as hub:
-        waiting = asyncio.create_task(hub.spawn("a", repo="/nowhere", command="true"))
-        async with asyncio.timeout(30):
-            while not (found := (await hub.status(live=True)).sessions):
-                await asyncio.sleep(0.01)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        [session] = (await hub.status(session_id=found[0].session_id)).sessions
-        assert session.state == "aborted"
-
-
-@pytest.fixture
-async def here_with_no_spoke(tmp_path: Path, hub_database: str):
-    async with world(tmp_path, hub_database) as here:
-        yield here
 
 
 async def test_killing_the_leader_by_hand_is_seen(tmp_path: Path, hub_database: str) -> None:

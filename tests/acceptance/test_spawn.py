@@ -2,43 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from pathlib import Path
 
 import pytest
 
 from protocol.errors import FailedPrecondition, InvalidArgument
 from tests.support.repositories import git
-from tests.support.world import ended, lines, make_repository, marked, story, world
-
-
-async def test_two_hundred_spawns_with_one_key_make_one_session(
-    tmp_path: Path, hub_database: str
-) -> None:
-    repo = make_repository(tmp_path / "repo")
-    async with (
-        world(tmp_path, hub_database, "anvil") as here,
-        contextlib.AsyncExitStack() as stack,
-    ):
-        hubs = [await stack.enter_async_context(here.client()) for _ in range(10)]
-        made = await asyncio.gather(
-            *(
-                hubs[n % 10].spawn(
-                    "once", repo=repo, branch="feat/once", idempotency_key="k",
-                    command="sleep", args=["600"],
-                )
-                for n in range(200)
-            )
-        )  # fmt: skip
-        assert len({one.session_id for one in made}) == 1
-        assert len({one.worktree for one in made}) == 1
-        assert sum(one.created for one in made) == 1
-        sessions = (await hubs[0].status()).sessions
-        assert [one.branch for one in sessions] == ["feat/once"]
-        worktrees = list((tmp_path / "spoke-anvil" / "worktrees").glob("*/ses_*"))
-        assert [str(path) for path in worktrees] == [made[0].worktree]
-        assert len([x for x in marked(made[0].session_id).values() if "sleep 600" in x]) == 1
+from tests.support.world import ended, lines, make_repository, story, world
 
 
 async def test_twenty_spawns_at_once_on_one_clone(tmp_path: Path, hub_database: str) -> None:

@@ -21,13 +21,15 @@ async def here(
     migrated: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncGenerator[Town]:
-    """Spokes at the first hub; a module says how many hubs (`HUBS`) and which spokes (`SPOKES`)."""
+    """Spokes at the first hub. A module may say how many hubs (`HUBS`), which spokes (`SPOKES`)
+    and how patient the hubs are (`HUB_SETTINGS`)."""
     spokes = getattr(request.module, "SPOKES", ("anvil", "forge"))
     hubs = getattr(request.module, "HUBS", 1)
+    told = getattr(request.module, "HUB_SETTINGS", None)
     folder = tmp_path_factory.mktemp("town")
     async with (
         fresh_database(postgres_server, template=migrated) as dsn,
-        town(folder, dsn, *spokes, hubs=hubs) as made,
+        town(folder, dsn, *spokes, hubs=hubs, hub_settings=told) as made,
     ):
         yield made
 

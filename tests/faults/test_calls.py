@@ -18,6 +18,7 @@ from protocol.limits import (
     SUBPROTOCOL,
 )
 from tests.support.agents import SLOW_COUNT, WAIT
+from tests.support.inspector import marks
 from tests.support.proxy import proxy_to
 from tests.support.town import Town
 from tests.support.world import ended, lines, story
@@ -68,14 +69,16 @@ async def test_fault_25_a_client_takes_its_call_back(here: Town, repo: str) -> N
     await here.settled()
 
 
-async def test_fault_26_five_spawns_at_once_with_one_key_make_one_session(
+async def test_fault_26_two_hundred_spawns_at_once_with_one_key_make_one_session(
     here: Town, repo: str
 ) -> None:
     asked = {"repo": repo, "command": "sh", "args": ["-c", WAIT], "idempotency_key": "k26"}
     async with here.client() as one, here.client() as other:
-        made = await asyncio.gather(*(hub.spawn("a", **asked) for hub in (one, other) * 3))
+        made = await asyncio.gather(*(hub.spawn("a", **asked) for hub in (one, other) * 100))
         assert len({each.session_id for each in made}) == 1
+        assert len({each.worktree for each in made}) == 1
         assert sum(each.created for each in made) == 1
+        assert len([key for key in marks().values() if key[0] == made[0].session_id]) == 2, "one"
         await one.abort(made[0].session_id, now=True)
     await here.settled()
 

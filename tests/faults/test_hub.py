@@ -103,6 +103,36 @@ async def test_fault_03_killed_with_a_hundred_sessions_streaming(here: Town, rep
     await here.settled()
 
 
+async def test_fault_04_no_hub_for_long(here: Town, repo: str) -> None:
+    """Half of the agents end meanwhile, and all of them fill their spools."""
+    async with here.client() as hub:
+        swarmed = await hub.swarm(
+            [f"u{n}" for n in range(8)], repo=repo, command="sh", args=["-c", COUNT]
+        )
+        made = [one.session for one in swarmed.results if one.session is not None]
+        assert len(made) == 8
+    early, late = made[:4], made[4:]
+    await here.hub.kill()
+    for one in early:
+        (Path(str(one.worktree)) / "stop").touch()
+    gone = {one.session_id for one in early}
+    await until(lambda: not gone & {id for id, _ in marks().values()}, "they have ended")
+    epochs = await here.epochs("anvil", "forge")
+    await here.hub.start()
+    await here.moved_on(epochs)
+    async with here.client() as hub:
+        for session in await ended(hub, *gone):
+            assert (session.state, session.attempt) == ("completed", 1)
+        running = (await hub.status(live=True)).sessions
+        assert {one.session_id for one in running} == {one.session_id for one in late}
+        assert {one.state for one in running} == {"running"}
+        for one in late:
+            (Path(str(one.worktree)) / "stop").touch()
+        for session in await ended(hub, *(one.session_id for one in made)):
+            check_count(lines(await story(hub, session.session_id)))
+    await here.settled()
+
+
 def _leaders(pids: set[int]) -> set[int]:
     """Those that are shells: their `sleep` comes and goes."""
     found: set[int] = set()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from hub.store import Postgres, Store
+from hub.store import Store
 from protocol.session import State
 from tests.support import rows
 from tests.support.rows import new_session, record
@@ -81,21 +79,3 @@ async def test_live_children_of_an_ended_parent_are_aborted(store: Store) -> Non
     await _abort(store, top)
     states = {row.session_id: row.state for row in await store.sessions.views([top, child])}
     assert states == {top: State.COMPLETED, child: State.ABORTED}
-
-
-async def test_a_finish_and_an_abort_at_once_have_one_end(
-    store: Store, connections: Postgres
-) -> None:
-    spoke, at = await rows.spoke(store)
-    for _ in range(50):
-        id = (await rows.spawn(store)).session_id
-        attempt = await rows.run(store, spoke, at.epoch, id)
-        exited = record("exited", outcome="completed", exitCode=0)
-        await asyncio.gather(
-            _abort(store, id), store.exchange.append(spoke, at.epoch, id, attempt, 3, [exited])
-        )
-        kinds = await connections.pool.fetch(
-            "SELECT kind FROM session_events WHERE session_id = $1 ORDER BY seq", id
-        )
-        ends = [row["kind"] for row in kinds if row["kind"] in ("completed", "aborted", "failed")]
-        assert ends == ["completed"], "it finished; that an abort was asked is kept beside it"

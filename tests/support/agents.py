@@ -40,3 +40,23 @@ def check_count(lines: list[str]) -> int:
     count = int(lines[-1].removeprefix("last "))
     assert lines[:-1] == [f"line {n}" for n in range(1, count + 1)]
     return count
+
+
+def script(kind: str, lines: int) -> str:
+    """A session of `make chaos`: it prints so many numbered lines, and does as its kind does."""
+    count = f'n=0; while [ $n -lt {lines} ]; do n=$((n+1)); echo "line $n"; sleep 0.2; done; '
+    done = f'echo "last {lines}"'
+    return {
+        "counts": count + done,
+        "works": (
+            "echo 1 > one; git add one; git commit -qm one; "
+            'echo "committed $(git rev-parse HEAD)"; '
+            + count
+            + 'echo draft > two; echo "wrote two draft"; '
+            + done
+        ),
+        "fails": count + "exit 3",
+        "listens": 'while read -r x; do [ "$x" = end ] && exit 0; echo "heard $x"; done',
+        "leaves some": "setsid sleep 900 & (setsid sleep 900 &); " + count + done,
+        "will not": f"trap '' INT TERM; setsid sleep 900 & {count}" + "while :; do sleep 1; done",
+    }[kind]

@@ -1,28 +1,54 @@
 """A hub or a spoke as a process of its own, with settings that no command line offers.
 
-python -m tests.support.daemon hub   '{"database_url": ..., "state": ..., "lease_seconds": 2}'
-python -m tests.support.daemon spoke '{"state": ..., "term_ms": 200}'
+    python -m tests.support.daemon hub   '{"database_url": ..., "state": ..., "lease_seconds": 2}'
+    python -m tests.support.daemon spoke '{"state": ..., "term_ms": 200}'
+
+A spoke dials again within two seconds, and understands `clock` (its wall clock is so many seconds
+off) and the signal USR2: its event loop is blocked for some seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 import sys
+import time
+from typing import Final
+
+from tenacity import wait_random_exponential
 
 from coord.cli import hub as hub_command
 from coord.cli import local_spoke
 from coord.cli.daemon import log_to_stderr, run_fast
 from hub.settings import HubSettings
-from spoke import app
+from spoke import app, link
 from spoke.settings import SpokeSettings
+
+BLOCKED_S: Final = 4.0
 
 
 def main(kind: str, settings: str) -> int:
     log_to_stderr()
     if kind == "hub":
         return run_fast(hub_command._run(HubSettings.model_validate_json(settings)))
-    told = SpokeSettings.model_validate_json(settings)
-    return asyncio.run(local_spoke._until_stopped(app.run(told)))
+    said = json.loads(settings)
+    _set_clock(said.pop("clock", 0))
+    link.FULL_JITTER = wait_random_exponential(multiplier=0.2, max=2)  # type: ignore[misc]
+    return asyncio.run(_spoke(SpokeSettings.model_validate(said)))
+
+
+async def _spoke(settings: SpokeSettings) -> int:
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR2, lambda: time.sleep(BLOCKED_S))
+    return await local_spoke._until_stopped(app.run(settings))
+
+
+def _set_clock(off: float) -> None:
+    if off:
+        now, now_ns = time.time, time.time_ns
+        time.time = lambda: now() + off
+        time.time_ns = lambda: now_ns() + int(off * 1e9)
 
 
 if __name__ == "__main__":

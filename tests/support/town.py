@@ -30,7 +30,7 @@ from tests.support.world import PATIENCE, Daemon, free_port, until
 
 Settings = Mapping[str, JsonValue]
 
-QUICK_HUB: Settings = {"heartbeat_seconds": 0.3, "lease_seconds": 1.5}
+QUICK_HUB: Settings = {"heartbeat_seconds": 1, "grace_seconds": 1}
 QUICK_SPOKE: Settings = {"term_ms": 200, "kill_ms": 400, "sweep_ms": 10_000, "slots": 400}
 LOOK_S = 0.05
 
@@ -44,6 +44,7 @@ class Town:
     spokes: dict[str, Daemon] = field(default_factory=dict[str, Daemon])
     ways: dict[str, Proxy] = field(default_factory=dict[str, Proxy])  #: of each spoke to its hub
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    hub_settings: Settings = field(default_factory=dict[str, JsonValue])
 
     inspector: Inspector = field(init=False)
 
@@ -68,7 +69,7 @@ class Town:
         port = free_port()
         said = {
             "database_url": self.dsn, "port": port, "http_port": 0, "state": str(state),
-            **QUICK_HUB, **settings,
+            **QUICK_HUB, **self.hub_settings, **settings,
         }  # fmt: skip
         daemon = Daemon(_argv("hub", said), _environ(self.folder), self.folder / f"hub{n}.log")
         self.hubs.append(daemon)
@@ -86,7 +87,7 @@ class Town:
         assert isinstance(invited, dict)
         ticket = tokens.read_join(str(invited["join"]))
         join = replace(ticket, url=f"ws://127.0.0.1:{way.port}")
-        await app.join(SpokeSettings.model_validate(said), str(join), None)
+        await app.join(SpokeSettings(state=self.state(name)), str(join), None)
         log = self.folder / f"{name}.log"
         daemon = Daemon(_argv("spoke", said), _environ(self.folder), log)
         self.spokes[name] = daemon
@@ -142,10 +143,14 @@ class Town:
 
     async def settled(self) -> Seen:
         """Wait until nothing is going to happen any more, and check that all is as it should be."""
-        async with asyncio.timeout(PATIENCE):
+        await self.quiet(PATIENCE)
+        return await self.inspector.check()
+
+    async def quiet(self, within: float) -> None:
+        """Raises TimeoutError."""
+        async with asyncio.timeout(within):
             while await self._is_busy():
                 await asyncio.sleep(LOOK_S)
-        return await self.inspector.check()
 
     async def clear(self) -> None:
         """Whatever a test has left of itself is ended, and links are whole again."""
@@ -171,10 +176,12 @@ class Town:
 
 
 @asynccontextmanager
-async def town(folder: Path, dsn: str, *spokes: str, hubs: int = 1) -> AsyncGenerator[Town]:
+async def town(
+    folder: Path, dsn: str, *spokes: str, hubs: int = 1, hub_settings: Settings | None = None
+) -> AsyncGenerator[Town]:
     """Hubs, and spokes at the first of them; all ended afterwards, with what they ran."""
     _furnish(folder)
-    here = Town(folder, dsn)
+    here = Town(folder, dsn, hub_settings=hub_settings or {})
     watching = asyncio.create_task(here.watch_spools(), name="spools")
     try:
         async with here.stack:

@@ -1,0 +1,105 @@
+"""A spoke is out of reach for long, or its clock is wrong; two hubs believe to lead."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+import coord
+from protocol.ops.sessions import SessionView, Spawned
+from tests.support.agents import COUNT, check_count
+from tests.support.inspector import marks
+from tests.support.town import Town
+from tests.support.world import ended, lines, story, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HUBS = 2
+HUB_SETTINGS = {"heartbeat_seconds": 0.5, "lease_seconds": 1, "grace_seconds": 0.5}
+
+
+async def _counter(hub: coord.Hub, repo: str, spoke: str) -> Spawned:
+    return await hub.spawn("a", repo=repo, spoke=spoke, command="sh", args=["-c", COUNT])
+
+
+async def _becomes(hub: coord.Hub, id: str, state: str) -> SessionView:
+    async with asyncio.timeout(60):
+        while True:
+            [session] = (await hub.status(session_id=id)).sessions
+            if session.state == state:
+                return session
+            await asyncio.sleep(0.05)
+
+
+def _stop(made: Spawned) -> None:
+    (Path(str(made.worktree)) / "stop").touch()
+
+
+async def test_fault_09_out_of_reach_while_the_agent_finishes(here: Town, repo: str) -> None:
+    way = here.ways["anvil"]
+    async with here.client() as hub:
+        made = await _counter(hub, repo, "anvil")
+        way.refusing = True
+        way.cut()
+        session = await _becomes(hub, made.session_id, "unknown")
+        assert session.reason == "its spoke is out of reach"
+        _stop(made)
+        await until(
+            lambda: made.session_id not in {id for id, _ in marks().values()}, "it has finished"
+        )
+        assert (await _becomes(hub, made.session_id, "unknown")).attempt == 1, "and nobody knows"
+        way.refusing = False
+        [session] = await ended(hub, made.session_id)
+        assert (session.state, session.attempt, session.exit_code) == ("completed", 1, 0)
+        check_count(lines(await story(hub, made.session_id)))
+    await here.settled()
+
+
+@pytest.mark.parametrize("off", [3_600, -3_600])
+async def test_fault_12_the_clock_of_a_spoke_is_an_hour_off(
+    here: Town, repo: str, off: int
+) -> None:
+    name = f"clock{'ahead' if off > 0 else 'behind'}"
+    await here.add_spoke(name, clock=off)
+    async with here.client() as hub:
+        made = await _counter(hub, repo, name)
+        many = HUB_SETTINGS["lease_seconds"] * 60  # lines, at one each 50 ms: three leases long
+        async for event in hub.events(made.session_id):
+            if event.body.get("text") == f"line {many}":
+                break
+        _stop(made)
+        await ended(hub, made.session_id)
+        kinds = [e.kind for e in await story(hub, made.session_id) if e.kind != "stdout"]
+        assert "unknown" not in kinds
+    await here.spokes[name].end()
+    await here.settled()
+
+
+async def test_fault_32_two_hubs_believe_to_lead(here: Town, repo: str) -> None:
+    """The leader is frozen, its lead runs out, the other one acts; then the first wakes up."""
+    way = here.ways["forge"]
+    async with here.client(0) as first, here.client(1) as second:
+        made = await _counter(first, repo, "forge")
+        way.target = here.ports[1]
+        epochs = await here.epochs("forge")
+        way.cut()
+        await here.moved_on(epochs)
+        os.kill(here.hubs[0].pid, signal.SIGSTOP)
+        async with here.database() as db:
+            await db.execute("UPDATE leaders SET expires_at = now() - interval '1 second'")
+        way.refusing = True
+        way.cut()
+        await _becomes(second, made.session_id, "unknown")
+        os.kill(here.hubs[0].pid, signal.SIGCONT)
+        way.refusing = False
+        await _becomes(second, made.session_id, "running")
+        _stop(made)
+        await ended(second, made.session_id)
+        kinds = [e.kind for e in await story(second, made.session_id) if e.kind != "stdout"]
+        assert kinds.count("unknown") == 1
+        way.target = here.ports[0]
+    await here.settled()
