@@ -45,3 +45,22 @@ async def test_a_start_whose_answer_was_lost_with_the_hub_is_not_told_again(
         assert (await hand.next())["kind"] == "message"
         async with coord.connect(hub.url, start["body"]["credential"]) as agent:
             assert (await agent.status(made.session_id)).sessions
+
+
+async def test_a_start_that_never_reached_a_disk_is_told_again(
+    hub_database: str, tmp_path: Path, hand: Hand
+) -> None:
+    """An order is acknowledged when the spoke has it, not when it was sent."""
+    settings = HubSettings.model_validate(
+        {"database_url": hub_database, "port": free_port(), "http_port": 0, "state": tmp_path}
+    )
+    async with serve(settings) as hub:
+        await hand.join(hub)
+        admin = await hub.admin_token("test")
+        async with coord.connect(hub.url, admin) as client:
+            async with hand.connected():
+                await client.spawn("t", repo="/r", command="true", until="queued")
+                first = await hand.next()
+            async with hand.connected():
+                again = await hand.next()
+            assert (again["seq"], again["kind"]) == (first["seq"], "start")

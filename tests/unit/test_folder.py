@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -98,3 +99,12 @@ def test_the_socket_is_where_the_supervisor_was_told(folder: Folder, tmp_path: P
     again.socket = tmp_path / "elsewhere"
     assert again.was_launched()
     assert again.socket == told
+
+
+def test_an_end_is_on_the_disk_before_anybody_is_told(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_size))
+    folder.write_exit(DIED, ())
+    assert synced == [folder.spool.stat().st_size]

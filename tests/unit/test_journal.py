@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,15 @@ def test_damage_before_the_last_line_is_told(path: Path) -> None:
     path.write_bytes(b"garbage\n" + path.read_bytes())
     with pytest.raises(DataLoss, match="JOURNAL_DAMAGED"):
         Journal(path)
+
+
+def test_what_is_accepted_and_what_is_done_is_on_the_disk(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    with Journal(path) as journal:
+        monkeypatch.setattr(os, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_size))
+        journal.accept([order(1, "s1", START)], [])
+        assert synced == [path.stat().st_size], "all of it, before it is accepted"
+        journal.finish(Key("s1", 1))
+        assert synced[1:] == [path.stat().st_size]

@@ -1,0 +1,57 @@
+"""What was true of one attempt is not believed of another, however late and however often."""
+
+from __future__ import annotations
+
+from hub.store import Store
+from protocol.session import Fact, State
+from tests.support import rows
+from tests.support.rows import record
+
+
+async def _lost(store: Store) -> tuple[str, int, str]:
+    """A spoke, its epoch, and a session of it whose first attempt was given up."""
+    spoke, at = await rows.spoke(store)
+    id = (await rows.spawn(store)).session_id
+    attempt = await rows.run(store, spoke, at.epoch, id)
+    assert await store.exchange.give_up(id, attempt, "too long") is State.LOST
+    return spoke, at.epoch, id
+
+
+async def _again(store: Store, id: str, spoke: str) -> int:
+    await store.sessions.tell(id, Fact.REOPENED, "asked", {})
+    return await rows.assign(store, id, spoke)
+
+
+async def test_late_truth_of_an_attempt_that_was_replaced_is_too_late(store: Store) -> None:
+    """Also where the attempt after it was given up as well: only the newest may still speak."""
+    spoke, epoch, id = await _lost(store)
+    second = await _again(store, id, spoke)
+    assert await store.exchange.give_up(id, second, "too long") is State.LOST
+    exited = record("exited", outcome="completed")
+    row = await store.exchange.append(spoke, epoch, id, 1, 3, [exited])
+    assert row.verdict == "superseded"
+    assert (await store.sessions.view(id)).state is State.LOST
+    row = await store.exchange.append(spoke, epoch, id, second, 1, [exited])
+    assert row.verdict == "ok"
+    assert (await store.sessions.view(id)).state is State.COMPLETED
+
+
+async def test_the_end_of_an_attempt_that_was_replaced_is_not_that_of_the_session(
+    store: Store,
+) -> None:
+    spoke, _, id = await _lost(store)
+    second = await _again(store, id, spoke)
+    assert await store.exchange.give_up(id, 1, "its spoke no longer has it") is None
+    view = await store.sessions.view(id)
+    assert (view.state, view.attempt) == (State.ASSIGNED, second)
+
+
+async def test_an_attempt_on_another_spoke_fences_the_first(store: Store) -> None:
+    spoke, epoch, id = await _lost(store)
+    other, at = await rows.spoke(store)
+    second = await _again(store, id, other)
+    row = await store.exchange.append(spoke, epoch, id, 1, 3, [record("stdout", text="ghost")])
+    assert row.verdict == "superseded"
+    begun = [record("starting", worktree="/w/2"), record("running", pid=1)]
+    row = await store.exchange.append(other, at.epoch, id, second, 1, begun)
+    assert row.verdict == "ok"
