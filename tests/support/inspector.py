@@ -189,6 +189,4 @@ def _hold(row: asyncpg.Record) -> Hold:
 
 def _event(row: asyncpg.Record) -> Event:
     body = json.loads(row["body"])
-    if row["kind"] == "starting" and row["record"] is not None:
-        body.pop("supervisor", None)  # the daemon adds it on the way
     return Event(row["session_id"], row["seq"], row["attempt"], row["kind"], row["record"], body)

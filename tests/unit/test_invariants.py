@@ -175,6 +175,16 @@ def test_late_truth_may_follow_a_guess_and_nothing_else(after: str, legal: bool)
     assert (violations(seen) == []) is legal
 
 
+def test_what_the_daemon_adds_to_an_end_is_no_lie_but_what_it_changes_is() -> None:
+    def told(body: dict[str, object]) -> list[str]:
+        story = (*STORY[:6], _event(7, "exited", 5, body), STORY[7])
+        return violations(replace(HEALTHY, events=story, sessions=(replace(ONE, result=body),)))
+
+    assert told({**DONE, "saving": True}) == []
+    assert told({"outcome": "failed"})
+    assert told({"saving": True})
+
+
 def test_an_attempt_that_ends_twice_is_seen() -> None:
     twice = _with(HEALTHY, _event(9, "failed"), state=State.FAILED)
     assert any(one.startswith("exactly one final event") for one in violations(twice))
