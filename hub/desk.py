@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from hub.bells import Bells
@@ -38,6 +39,10 @@ class Desk:
     links: Links
     reach: Reach
     health: Health
+    #: Calls with a key that this hub runs: set when they are over. By owner and key.
+    running: dict[tuple[str, str], asyncio.Event] = field(
+        default_factory=dict[tuple[str, str], asyncio.Event]
+    )
 
 
 @dataclass(frozen=True, slots=True)

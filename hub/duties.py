@@ -61,6 +61,7 @@ class Retention:
         await store.access.ensure_partitions(PARTITION_DAYS)
         if self.leader.term is not None:
             await store.fleet.tidy(settings.orders_days * _DAY)
+            await store.keys.tidy()
             if days := await store.fleet.drop_events(settings.events_days):
                 logger.info("let go of the events of %d days", days)
         await asyncio.sleep(TIDY_SECONDS)

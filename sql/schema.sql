@@ -296,6 +296,18 @@ CREATE TABLE asks (
     error jsonb);
 CREATE INDEX asks_open ON asks (instance, asked_at) WHERE taken_at IS NULL;
 
+-- Calls with an idempotency key, and what they were answered with; kept for seven days.
+CREATE TABLE calls (
+    owner text NOT NULL,                    -- whose key it is: the owner of sessions, too
+    key text NOT NULL,
+    op text NOT NULL,
+    params_hash bytea NOT NULL,
+    instance text NOT NULL,                 -- the hub that runs it, or did
+    claimed_at timestamptz NOT NULL DEFAULT now(),
+    answer jsonb,                           -- {result}, {error} or {withheld}; null: it runs, or its hub died
+    PRIMARY KEY (owner, key));
+CREATE INDEX calls_old ON calls (claimed_at);
+
 CREATE TABLE audit (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT now(),

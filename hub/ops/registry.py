@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from hub.core import rights
 from hub.desk import Asked, Desk
+from hub.ops.once import Once, keyed
 from protocol.aio.node import Context, Handler
 from protocol.errors import CallError, FailedPrecondition, InvalidArgument, PermissionDenied
-from protocol.ops.catalogue import CATALOGUE, Op
+from protocol.ops.catalogue import CATALOGUE, Kind, Op
 from protocol.ops.shapes import Params
+
+OWN_KEY = "idempotency_key"
 
 P = TypeVar("P", bound=Params)
 R = TypeVar("R", bound=BaseModel)
@@ -29,7 +32,7 @@ class Operation(Generic[P, R]):
         return self.op.name
 
     def handler(self, desk: Desk) -> Handler:
-        async def handle(context: Context) -> R:
+        async def handle(context: Context) -> object:
             peer = desk.links.peer(context.link)
             if not peer.greeted.is_set():
                 raise FailedPrecondition("NOT_INITIALIZED", "the first call is `initialize`")
@@ -39,7 +42,10 @@ class Operation(Generic[P, R]):
             try:
                 rights.check(peer.principal, self.op.name, self.op.roles)
                 params = read(self.op.params, context.call.params)
-                return await self.run(desk, Asked(peer.principal, peer.address, params, context))
+                asked = Asked(peer.principal, peer.address, params, context)
+                if context.call.key is not None:
+                    return await self._run_once(desk, asked, context.call.key)
+                return await self.run(desk, asked)
             except PermissionDenied as denied:
                 await self._audit_denied(desk, peer.principal, peer.address, denied)
                 raise
@@ -47,6 +53,17 @@ class Operation(Generic[P, R]):
                 del peer.calls[context.call.id]
 
         return handle
+
+    async def _run_once(self, desk: Desk, asked: Asked[P], key: str) -> object:
+        """Run it under a key. What only reads may be asked again anyhow."""
+        if self.op.kind is not Kind.MUTATION:
+            return await self.run(desk, asked)
+        if OWN_KEY in self.op.params.model_fields:  # there it is the session that is unique
+            own = getattr(asked.params, OWN_KEY) or key
+            params = asked.params.model_copy(update={OWN_KEY: own})
+            return await self.run(desk, replace(asked, params=params))
+        call = keyed(asked, self.op.name, key)
+        return await Once(desk, self.op, call, lambda: self.run(desk, asked)).answer()
 
     async def _audit_denied(
         self, desk: Desk, who: rights.Principal, address: str, denied: CallError

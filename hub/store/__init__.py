@@ -5,11 +5,22 @@ from __future__ import annotations
 from hub.store.access import Access
 from hub.store.exchange import Exchange, Outbox
 from hub.store.fleet import Fleet
+from hub.store.keys import Keys
 from hub.store.postgres import Postgres
 from hub.store.sessions import Sessions
 from hub.store.spawning import Spawner
 
-__all__ = ["Access", "Exchange", "Fleet", "Outbox", "Postgres", "Sessions", "Spawner", "Store"]
+__all__ = [
+    "Access",
+    "Exchange",
+    "Fleet",
+    "Keys",
+    "Outbox",
+    "Postgres",
+    "Sessions",
+    "Spawner",
+    "Store",
+]
 
 
 class Store:
@@ -22,3 +33,4 @@ class Store:
         self.outbox = Outbox(postgres)
         self.access = Access(postgres)
         self.fleet = Fleet(postgres)
+        self.keys = Keys(postgres)

@@ -137,6 +137,12 @@ ack_orders: Final = Query("ack_orders", rows.SessionIdRow)
 set_credential: Final = Query("set_credential", rows.SessionIdRow)
 refuse_start: Final = Query("refuse_start", rows.SessionIdRow)
 
+claim_call: Final = Query("claim_call", rows.ClaimRow)
+call_of_key: Final = Query("call_of_key", rows.CallRow)
+settle_call: Final = Query("settle_call", rows.KeyOnlyRow)
+free_call: Final = Query("free_call", rows.KeyOnlyRow)
+tidy_calls: Final = Query("tidy_calls", rows.CountRow)
+
 insert_token: Final = Query("insert_token", rows.ExpiryRow)
 token_by_digest: Final = Query("token_by_digest", rows.TokenRow)
 use_token: Final = Query("use_token", rows.UsedTokenRow)

@@ -391,6 +391,24 @@ class TakenRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimRow:
+    fresh: bool  #: False: taken over from a hub that is gone
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    op: str
+    params_hash: bytes
+    instance: str
+    answer: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOnlyRow:
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class MigrationRow:
     name: str
     checksum: str

@@ -43,6 +43,7 @@ class Op(Generic[P, R]):
     roles: frozenset[Role]
     idempotent: bool = False  #: safe to send again after the link was lost
     item: type[BaseModel] | None = None
+    secret: bool = False  #: its answer is shown once, and never stored
 
     @property
     def detached(self) -> bool:
@@ -112,7 +113,7 @@ SPOKE_DRAIN: Final = Op(
 )  # fmt: skip
 SPOKE_INVITE: Final = Op(
     "spoke.invite", "A join string for one new spoke: one use, 15 minutes.",
-    Kind.MUTATION, spokes.InviteParams, spokes.Invited, _ADMIN,
+    Kind.MUTATION, spokes.InviteParams, spokes.Invited, _ADMIN, secret=True,
 )  # fmt: skip
 SPOKE_REVOKE: Final = Op(
     "spoke.revoke", "Never let this spoke in again; its sessions are given up.",
@@ -125,7 +126,7 @@ SPOKE_ENROLL: Final = Op(
 
 TOKEN_CREATE: Final = Op(
     "token.create", "A credential for a person or a program.",
-    Kind.MUTATION, spokes.TokenCreateParams, spokes.TokenCreated, _ADMIN,
+    Kind.MUTATION, spokes.TokenCreateParams, spokes.TokenCreated, _ADMIN, secret=True,
 )  # fmt: skip
 TOKEN_LIST: Final = Op(
     "token.list", "The credentials, without their secrets.",
@@ -137,7 +138,7 @@ TOKEN_REVOKE: Final = Op(
 )  # fmt: skip
 HUB_TICKET: Final = Op(
     "hub.ticket", "A link that opens the ops page in a browser: one use, one minute.",
-    Kind.MUTATION, Nothing, spokes.TicketAnswer, _PEOPLE | {Role.VIEWER},
+    Kind.MUTATION, Nothing, spokes.TicketAnswer, _PEOPLE | {Role.VIEWER}, secret=True,
 )  # fmt: skip
 DISCOVER: Final = Op(
     "rpc.discover", "The operations that the caller may use: OpenRPC, with their JSON Schemas.",

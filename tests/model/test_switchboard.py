@@ -1,7 +1,9 @@
-"""The three promises of the switchboard, on a network where anything may happen next.
+"""The promises of switchboard and ledger, on a network where anything may happen next.
 
-A client, a hub and two spokes; the wires, the handlers and the readers are in hypothesis's hands.
-The model keeps its own books and never asks a switchboard what it thinks of itself.
+A client, a hub and two spokes. Each link is a connection over one wire after the other: wires
+delay, break and lose their last frames in both directions, and what an old one still brings arrives
+late, after and beside the same frames on the new one. Wires, handlers and readers are in
+hypothesis's hands. The model keeps its own books and never asks a switchboard what it thinks of itself.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from protocol import switchboard
+from protocol import resume, switchboard
 from protocol.errors import Cancelled, Internal, LinkLost, ResourceExhausted
 from protocol.frames import Abort, Call, CallId, Credit, Fault, Frame, Item, Outcome, Reply
+from protocol.resume import Ledger, Turn
 from protocol.switchboard import (
     Accuse,
     Answer,
@@ -37,10 +40,18 @@ CLIENT, HUB = "client", "hub"
 NODES = (CLIENT, HUB, "spoke-a", "spoke-b")
 LINKS = {LinkId(far): (HUB, far) for far in NODES if far != HUB}
 MOST = 4  # calls in flight on a link; small enough to be reached
+ACKED = 3  # frames heard before an ack is owed
+ALL = 1 << 30
 
 
 def far_end(link: LinkId, node: str) -> str:
     return next(end for end in LINKS[link] if end != node)
+
+
+def keeping() -> Ledger:
+    ledger = Ledger()
+    ledger.keep()
+    return ledger
 
 
 def reason_of(outcome: Outcome) -> str:
@@ -81,11 +92,20 @@ class Story:
 class Network(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.patch = mock.patch.object(switchboard, "MAX_IN_FLIGHT", MOST)
-        self.patch.start()
+        self.patches = [
+            mock.patch.object(switchboard, "MAX_IN_FLIGHT", MOST),
+            mock.patch.object(resume, "ACK_FRAMES", ACKED),
+        ]
+        for patch in self.patches:
+            patch.start()
         self.boards = {name: Switchboard() for name in NODES}
-        self.wires = {(node, link): deque[Frame]() for link in LINKS for node in LINKS[link]}
+        ends = [(node, link) for link in LINKS for node in LINKS[link]]
+        self.said: list[Frame] = []  # the text of a frame is its place in here
+        self.ledgers = {end: keeping() for end in ends}
+        self.wires = {end: deque[tuple[Turn, bytes]]() for end in ends}  # what the newest brings
+        self.late = {end: deque[tuple[Turn, bytes]]() for end in ends}  # and what older ones do
         self.up = set(LINKS)
+        self.carried = set(LINKS)  # by a wire
         self.life: Counter[LinkId] = Counter()
         self.unnoticed: set[tuple[str, LinkId]] = set()  # who has not seen yet that it was cut
         self.stories: dict[CallId, Story] = {}
@@ -99,7 +119,9 @@ class Network(RuleBasedStateMachine):
                 case Send(link, frame):
                     self.check_sent(node, frame)
                     if link in self.up:
-                        self.wires[far_end(link, node), link].append(frame)
+                        self.said.append(frame)
+                        self.ledgers[node, link].say(b"%d" % (len(self.said) - 1))
+                        self.write(node, link)
                 case Run(link, call):
                     self.check_run(node, link, call)
                 case Stop(id, _):
@@ -231,9 +253,11 @@ class Network(RuleBasedStateMachine):
             credit=data.draw(st.sampled_from([None, 1, 3])),
         )
         above = parent.call.id if parent is not None else None
-        story = self.stories[call.id] = Story(call, above, node, link, self.life[link])
+        continues = data.draw(st.sampled_from([False, False, True]))
+        below = None if continues else above
+        story = self.stories[call.id] = Story(call, below, node, link, self.life[link])
         story.refused = parent is not None and (parent.stopped or parent.said is not None)
-        effects = self.boards[node].place(call, on=link, parent=above)
+        effects = self.boards[node].place(call, on=link, parent=above, continues=continues)
         if story.refused:
             assert not any(isinstance(effect, Send) for effect in effects), (
                 "promise 2, 3: nothing is begun for a call that is over"
@@ -344,8 +368,10 @@ class Network(RuleBasedStateMachine):
     def a_link_is_cut(self, data: st.DataObject) -> None:
         link = data.draw(st.sampled_from(sorted(self.up)))
         self.up.discard(link)
+        self.carried.discard(link)
         for node in LINKS[link]:
             self.wires[node, link].clear()
+            self.late[node, link].clear()
             self.unnoticed.add((node, link))
 
     @precondition(lambda self: self.unnoticed)
@@ -359,9 +385,85 @@ class Network(RuleBasedStateMachine):
         back = set(LINKS) - self.up - {link for _, link in self.unnoticed}
         link = data.draw(st.sampled_from(sorted(back)))
         self.up.add(link)
+        self.carried.add(link)
         self.life[link] += 1
         for node in LINKS[link]:
             self.asked[node, link] = 0
+            self.ledgers[node, link] = keeping()
+
+    # Wires.
+
+    @precondition(lambda self: self.carried)
+    @rule(data=st.data())
+    def a_wire_breaks(self, data: st.DataObject) -> None:
+        """What it still had is late, if it comes at all."""
+        link = data.draw(st.sampled_from(sorted(self.carried)))
+        self.carried.discard(link)
+        self.outdate(link)
+
+    @precondition(lambda self: self.up)
+    @rule(data=st.data(), welcome_is_lost=st.booleans())
+    def a_connection_is_resumed(self, data: st.DataObject, welcome_is_lost: bool) -> None:
+        """With or without both ends knowing that the wire before is no good."""
+        link = data.draw(st.sampled_from(sorted(self.up)))
+        self.go_on(link, welcome_is_lost=welcome_is_lost)
+
+    @precondition(lambda self: any(self.late.values()))
+    @rule(data=st.data())
+    def a_late_frame_arrives(self, data: st.DataObject) -> None:
+        end = data.draw(st.sampled_from(sorted(end for end, late in self.late.items() if late)))
+        ledger = self.ledgers[end]
+        turn, text = self.late[end].popleft()
+        if turn != ledger.turn or end[1] not in self.carried:
+            before = ledger.heard
+            if turn != ledger.turn:
+                assert not ledger.hear(turn, len(text)), "resume 2: fenced wires are not heard"
+            assert ledger.heard == before
+
+    def outdate(self, link: LinkId) -> None:
+        for node in LINKS[link]:
+            self.late[node, link].extend(self.wires[node, link])
+            self.wires[node, link].clear()
+
+    def go_on(self, link: LinkId, *, welcome_is_lost: bool) -> None:
+        [dialler] = [node for node in LINKS[link] if node != HUB]
+        near, far = self.ledgers[dialler, link], self.ledgers[HUB, link]
+        self.outdate(link)
+        self.carried.discard(link)
+        near.fence()
+        said = near.heard
+        far.check_resume(said)
+        far.fence()
+        heard = far.heard
+        far.resume(said)
+        if welcome_is_lost:
+            far.take(ALL)
+            return
+        near.resume(heard)
+        self.carried.add(link)
+        for node in LINKS[link]:
+            self.write(node, link)
+
+    def write(self, node: str, link: LinkId) -> None:
+        """What waits leaves, where a wire takes it."""
+        if link in self.carried:
+            far = far_end(link, node)
+            turn = self.ledgers[far, link].turn
+            for text in self.ledgers[node, link].take(ALL):
+                self.wires[far, link].append((turn, text))
+
+    def hear(self, node: str, link: LinkId) -> Frame | None:
+        """The next frame of the wire; None for an ack."""
+        turn, text = self.wires[node, link].popleft()
+        ledger = self.ledgers[node, link]
+        if text.startswith(b"ack"):
+            ledger.acknowledge(int(text[3:]))
+            return None
+        assert ledger.hear(turn, len(text)), "resume 1: the newest wire is heard"
+        if ledger.owes_ack():
+            ledger.say_loose([b"ack%d" % ledger.told()])
+            self.write(node, link)
+        return self.said[int(text)]
 
     # Lies: none of them may touch a call that is not the liar's.
 
@@ -377,8 +479,8 @@ class Network(RuleBasedStateMachine):
                 effects = self.boards[node].receive(link, lie)
                 assert [type(effect) for effect in effects] == [Accuse], "a lie is an accusation"
         if node != story.runner or link != story.link or story.settled:
-            for lie in (Abort(id, "lie"), Credit(id, n)):
-                assert self.boards[node].receive(link, lie) == [], "promise 3: not theirs to abort"
+            for wish in (Abort(id, "lie"), Credit(id, n)):
+                assert self.boards[node].receive(link, wish) == [], "promise 3: not theirs to abort"
         if not story.refused:
             assert self.boards[story.placer].settle(Reply(id, "lie")) == [], "not ours to answer"
         assert self.boards[node].in_flight() == before
@@ -411,7 +513,9 @@ class Network(RuleBasedStateMachine):
     # The world goes on.
 
     def deliver_one(self, node: str, link: LinkId) -> None:
-        frame = self.wires[node, link].popleft()
+        frame = self.hear(node, link)
+        if frame is None:
+            return
         expected: list[Effect] | None = None
         if isinstance(frame, Call):
             story = self.stories[frame.id]
@@ -444,7 +548,9 @@ class Network(RuleBasedStateMachine):
                 assert story.answered, "promise 1: a lost link fails its calls"
 
     def deliver_everything(self) -> None:
-        while self.unnoticed or any(self.wires.values()):
+        while self.unnoticed or any(self.wires.values()) or self.up - self.carried:
+            for link in sorted(self.up - self.carried):
+                self.go_on(link, welcome_is_lost=False)
             for node, link in sorted(self.unnoticed):
                 self.notice(node, link)
             for place, wire in self.wires.items():
@@ -453,6 +559,10 @@ class Network(RuleBasedStateMachine):
         for story in self.stories.values():
             if story.running and self.must_be_stopped(story):
                 assert story.stopped, "promise 3: every call below it"
+        for (_, link), ledger in self.ledgers.items():
+            if link in self.up:
+                longest = len(b"%d" % len(self.said))
+                assert ledger.size < ACKED * longest, "resume 3: what was acknowledged is forgotten"
 
     def finish(self, story: Story, *, succeeds: bool) -> None:
         id = story.call.id
@@ -476,10 +586,11 @@ class Network(RuleBasedStateMachine):
             for story in self.stories.values():
                 assert len(story.answered) == 1, "promise 1: every call is answered"
         finally:
-            self.patch.stop()
+            for patch in self.patches:
+                patch.stop()
 
 
-THOROUGH = settings(max_examples=300, stateful_step_count=50, deadline=None)
+THOROUGH = settings(max_examples=200, stateful_step_count=50, deadline=None)
 #: For the mutants: the same runs each time, and no search for the smallest one.
 BRISK = settings(
     THOROUGH, derandomize=True, database=None, phases=[Phase.generate], print_blob=False
