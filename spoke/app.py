@@ -11,7 +11,7 @@ from pathlib import Path
 
 from protocol import tokens
 from protocol.ops.spokes import Enrolled
-from spoke import attempts, enrollment, identity, inventory, link, lock
+from spoke import attempts, enrollment, groups, identity, inventory, link, lock
 from spoke.attempts import Attempts
 from spoke.clones import Clones
 from spoke.connection import Exchange
@@ -54,7 +54,7 @@ async def run(settings: SpokeSettings) -> None:
     with lock.hold(settings.places.lock):
         mine = identity.load(settings.places)
         async with _house(settings, mine) as house:
-            me = await inventory.look(settings, house.git)
+            me = await inventory.look(settings, house.git, house.kills_by)
             caller = link.Caller(
                 mine,
                 identity.own_key(settings.places),
@@ -67,6 +67,7 @@ async def run(settings: SpokeSettings) -> None:
 @dataclass(frozen=True, slots=True)
 class _House:
     git: Git
+    kills_by: str
     exchange: Exchange
 
 
@@ -87,7 +88,10 @@ async def _house(settings: SpokeSettings, mine: Identity) -> AsyncGenerator[_Hou
         worktrees = await stack.enter_async_context(
             Worktrees(places.state, clones, pool_size=settings.pool_size)
         )
-        supervisors = Supervisors(spares=settings.spares)
+        born_in = groups.find(places.state)
+        if born_in is not None:
+            stack.callback(groups.leave, born_in)
+        supervisors = Supervisors(spares=settings.spares, groups=born_in)
         stack.push_async_callback(supervisors.close)
         uplink = Uplink()
         stack.push_async_callback(uplink.close)
@@ -112,4 +116,5 @@ async def _house(settings: SpokeSettings, mine: Identity) -> AsyncGenerator[_Hou
         contact = Contact(places.contact)
         pulse = stack.enter_context(Pulse(mine, identity.own_key(places), contact))
         exchange = Exchange(held, worktrees, uplink, saves.reports, contact, pulse)
-        yield _House(git, exchange)
+        kills_by = "subreaper" if born_in is None else "cgroup.kill"
+        yield _House(git, kills_by, exchange)

@@ -227,7 +227,8 @@ class Attempt:
             _log.warning("the worktree of %s stays: %s", self.key, error)
 
     async def _sweep(self) -> None:
-        swept = await kill_marked(self.key.session_id, self.key.attempt)
+        group = await in_thread(self._folder.group)
+        swept = await kill_marked(self.key.session_id, self.key.attempt, group)
         self.tell(story.Swept(len(swept.ended), len(swept.survivors)))
 
     async def _write_exited(self, exit: story.Exit, undelivered: Sequence[str]) -> None:

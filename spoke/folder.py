@@ -76,6 +76,14 @@ class Folder:
             return None
         return cast("Mapping[str, object]", found)
 
+    def group(self) -> Path | None:
+        """The control group of this boot that its supervisor was in."""
+        match self.supervisor():
+            case {"group": str(group), "bootId": str(boot)} if boot == boot_id():
+                return Path(group)
+            case _:
+                return None
+
     def is_supervised(self) -> bool:
         match self.supervisor():
             case {"pid": int(pid), "startTime": int(start), "bootId": str(boot)}:

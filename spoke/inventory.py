@@ -7,7 +7,6 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
 from uuid import uuid4
 
 from pydantic import JsonValue
@@ -20,8 +19,6 @@ from spoke.identity import Identity
 from spoke.settings import SpokeSettings
 from spoke.sweep import boot_id
 
-KILLS_BY: Final = "subreaper"
-
 
 @dataclass(frozen=True, slots=True)
 class Self:
@@ -33,7 +30,8 @@ class Self:
     detail: Mapping[str, JsonValue]
 
 
-async def look(settings: SpokeSettings, git: Git) -> Self:
+async def look(settings: SpokeSettings, git: Git, kills_by: str) -> Self:
+    """``kills_by``: the strongest way there is here to end what a supervisor left behind."""
     said = await git.run(["--version"], git_dir=settings.places.home)
     detail: dict[str, JsonValue] = {
         "hostname": platform.node(),
@@ -41,7 +39,7 @@ async def look(settings: SpokeSettings, git: Git) -> Self:
         "kernel": platform.release(),
         "git": said.strip().removeprefix("git version "),
         "python": platform.python_version(),
-        "killMethod": KILLS_BY,
+        "killMethod": kills_by,
         "agents": [*sorted(AGENTS)],
         "pid": os.getpid(),
     }

@@ -42,11 +42,13 @@ class Started:
 class Supervisors:
     """Starts one supervisor per attempt; ``root`` is the folder that holds the spoke package.
 
+    Each is in a control group of its own, if there is a folder for such ``groups``.
+
     Spares die with this process; a supervisor that has its assignment does not.
     """
 
-    def __init__(self, root: Path = _ROOT, spares: int = 1) -> None:
-        self._nursery = Nursery(root)
+    def __init__(self, root: Path = _ROOT, spares: int = 1, *, groups: Path | None = None) -> None:
+        self._nursery = Nursery(root, groups)
         self._wanted = spares
         self._spares: list[Newborn] = []
         self._refill: asyncio.Task[None] | None = None

@@ -32,7 +32,7 @@ _STOP_OUTCOMES = ("aborted", "blocked")
 class Attempt:
     """Starts the agent when made. Raises ``SpawnFailed`` (and has recorded it), or ``OSError``."""
 
-    def __init__(self, assignment: Assignment) -> None:
+    def __init__(self, assignment: Assignment, group: str | None) -> None:
         self._folder = assignment["dir"]
         times = assignment["ladder"]
         self._times = Times(times["termMs"], times["killMs"], times["sweepMs"])
@@ -45,7 +45,7 @@ class Attempt:
 
         self._spool = Writer(f"{self._folder}/spool", assignment["spoolLimit"])
         self._spool.append([(Kind.STARTING, encode(assignment["starting"]))])
-        self._introduce()
+        self._introduce(group)
         self._selector = selectors.DefaultSelector()
         self._wake_on_deaths()
         self._door = Door(assignment["socket"], self._selector, self._on_request)
@@ -73,11 +73,12 @@ class Attempt:
             self._door.flush()
         self._finish()
 
-    def _introduce(self) -> None:
-        """supervisor.json: whom a later daemon looks for."""
+    def _introduce(self, group: str | None) -> None:
+        """supervisor.json: whom a later daemon looks for, and what it ends if we are gone."""
         me = tree.look(os.getpid())
         start = me.start if me else 0
-        identity = {"pid": os.getpid(), "startTime": start, "bootId": tree.boot_id()}
+        identity: dict[str, object] = {"pid": os.getpid(), "startTime": start}
+        identity |= {"bootId": tree.boot_id(), "group": group}
         write_whole(f"{self._folder}/supervisor.json", encode(identity))
 
     def _wake_on_deaths(self) -> None:

@@ -36,8 +36,11 @@ _SURVIVED = frozenset(
 )
 
 
-def main() -> None:
-    """Run one attempt; returns at once when stdin ends before an assignment came."""
+def main(group: str | None) -> None:
+    """Run one attempt; returns at once when stdin ends before an assignment came.
+
+    ``group``: the control group that this process is in, with all that it starts.
+    """
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # what a careless parent left open
     _take_signals()
     tree.become_subreaper()
@@ -49,7 +52,7 @@ def main() -> None:
     assignment: Assignment = json.loads(line)
     _detach(assignment["dir"])
     try:
-        attempt = Attempt(assignment)
+        attempt = Attempt(assignment, group)
     except SpawnFailed as failed:
         _reply({"ok": False, "reason": failed.reason, "message": failed.message})
         return

@@ -12,11 +12,15 @@ import os
 import signal
 import socket
 
+from spoke.supervisor import group
 from spoke.supervisor import main as supervisor
 
 
-def main() -> None:
-    """Returns in the nursery when nobody wants more, and in each supervisor when it is done."""
+def main(groups: str | None) -> None:
+    """Returns in the nursery when nobody wants more, and in each supervisor when it is done.
+
+    ``groups`` is the control group in which each gets its own.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel collects them
     gc.freeze()  # else the first collection of each child would copy every page
     requests = socket.socket(fileno=0)
@@ -24,7 +28,7 @@ def main() -> None:
         if os.fork() == 0:
             requests.detach()  # its number is about to be the line's
             _take_place(line)
-            supervisor.main()
+            supervisor.main(groups and group.enter(groups))
             return
         os.close(line)
 

@@ -21,6 +21,7 @@ from typing import cast
 import pytest
 
 from protocol.errors import FailedPrecondition, Unavailable
+from spoke import groups
 from spoke.contact import Contact
 from spoke.process import Assignment, Exit, LadderTimes, Started, Supervisor, Supervisors
 from spoke.spool import LIMIT_BYTES, RESERVE_BYTES, Kind, Reader, Record
@@ -154,11 +155,15 @@ def is_mine(pid: int, folder: Path) -> bool:
 
 
 @pytest.fixture
-async def supervisors() -> AsyncIterator[Supervisors]:
-    made = Supervisors(ROOT)
+async def supervisors(tmp_path: Path) -> AsyncIterator[Supervisors]:
+    """With control groups, where there are any."""
+    born_in = groups.find(tmp_path)
+    made = Supervisors(ROOT, groups=born_in)
     made.warm()
     yield made
     await made.close()
+    if born_in is not None:
+        groups.leave(born_in)
 
 
 @pytest.fixture
@@ -188,6 +193,8 @@ async def test_the_supervisor_says_who_it_is(case: Case) -> None:
     supervisor, leader = look(case.started.supervisor_pid), look(case.started.pid)
     assert supervisor is not None
     assert leader is not None
+    group = identity.pop("group")
+    assert group is None or supervisor.pid in groups.members(Path(group))
     assert identity == {
         "pid": supervisor.pid,
         "startTime": supervisor.start,
@@ -601,6 +608,22 @@ async def test_a_nursery_that_was_killed_is_replaced(supervisors: Supervisors) -
         await case.wait_exit()
     assert supervisors._nursery._pid != pid
     await case.clean()
+
+
+async def test_a_group_finds_what_wiped_its_environment_and_left_its_parents(case: Case) -> None:
+    """Without groups nothing tells such a one from a stranger, once its supervisor died."""
+    stray = "setsid env -i bash -c 'trap \"\" INT TERM; exec -a '$MARK' sleep 900'"
+    await case.bash(f"({stray} &); echo ready; read -r _")
+    await case.wait_said("ready")
+    await until(lambda: marked(case.mark))
+    assert case.started is not None
+    identity = json.loads((case.folder / "supervisor.json").read_bytes())
+    os.kill(case.started.supervisor_pid, signal.SIGKILL)
+    await until(lambda: not look_alive((case.started and case.started.pid) or 0))
+    group = identity["group"]
+    swept = await kill_marked(case.session, 1, None if group is None else Path(group))
+    assert swept.survivors == ()
+    assert bool(marked(case.mark)) == (group is None)
 
 
 async def test_the_leader_dies_with_its_supervisor_and_the_sweep_finds_the_rest(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,8 @@ from pathlib import Path
 import coord
 from protocol.errors import CallError
 from protocol.ops.sessions import Event, SessionView
+from spoke import groups
+from spoke.sweep import is_alive
 from tests.support.repositories import make_repository
 
 COORDCTL = str(Path(sys.executable).with_name("coordctl"))
@@ -165,14 +168,12 @@ async def world(folder: Path, dsn: str, *spokes: str) -> AsyncGenerator[World]:
 def _end_leftovers(folder: Path) -> None:
     """End the supervisors of this world, by pid: they outlive their daemons, as they should."""
     for record in folder.glob("spoke-*/attempts/*/supervisor.json"):
-        found = record.read_text()
-        for pid in (int(word) for word in found.replace(",", " ").split() if word.isdigit()):
-            if (
-                Path(f"/proc/{pid}/cmdline").exists()
-                and b"spoke.supervisor" in Path(f"/proc/{pid}/cmdline").read_bytes()
-            ):
-                os.kill(pid, signal.SIGKILL)
-            break
+        found = json.loads(record.read_bytes())
+        if is_alive(found["pid"], found["startTime"]):
+            os.kill(found["pid"], signal.SIGKILL)
+    for state in folder.glob("spoke-*"):
+        if (born_in := groups.find(state)) is not None:
+            groups.leave(born_in)
 
 
 def free_port() -> int:
