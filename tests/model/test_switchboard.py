@@ -3,7 +3,8 @@
 A client, a hub and two spokes. Each link is a connection over one wire after the other: wires
 delay, break and lose their last frames in both directions, and what an old one still brings arrives
 late, after and beside the same frames on the new one. Wires, handlers and readers are in
-hypothesis's hands. The model keeps its own books and never asks a switchboard what it thinks of itself.
+hypothesis's hands. The model keeps its own books and never asks a switchboard what it thinks of
+itself.
 """
 
 from __future__ import annotations
