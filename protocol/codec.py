@@ -27,9 +27,8 @@ _SURELY_SMALL = 2 * MAX_DEPTH  # each level and each key takes two characters at
 def decode(text: str) -> JsonValue:
     """One JSON value. Raises BadFrame (BAD_FRAME, BAD_VALUE, TOO_DEEP or TOO_MANY_KEYS)."""
     try:
-        value = cast(
-            "JsonValue",
-            jiter.from_json(text.encode(), catch_duplicate_keys=True, allow_inf_nan=False),
+        value: JsonValue = jiter.from_json(
+            text.encode(), catch_duplicate_keys=True, allow_inf_nan=False
         )
     except ValueError:
         value = parse(text)

@@ -86,7 +86,8 @@ class Link:
 
     def earn(self) -> None:
         """We were asked something, or sent an item: one abort or credit may follow from it."""
-        self._junk = min(JUNK_BURST, self._junk + 1)
+        if self._junk < JUNK_BURST:
+            self._junk += 1
 
     @property
     def overflows(self) -> bool:

@@ -269,9 +269,11 @@ class Node:
         refused = self._queue(to, frame)
         if isinstance(frame, Item):
             self.lines[to].earn()
-        if refused is not None and isinstance(frame, Call):
+        if refused is None:
+            return
+        if isinstance(frame, Call):
             self._carry_out(self._board.receive(to, Fault(frame.id, refused)))
-        elif refused is not None and isinstance(frame, Item):
+        elif isinstance(frame, Item):
             self.abort(frame.id, refused)
 
     def _queue(self, to: LinkId, frame: Frame) -> CallError | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from protocol.errors import CallError, Cancelled, DeadlineExceeded, Internal
 from protocol.frames import Call, CallId, Fault, Outcome, Reply
@@ -24,7 +24,7 @@ class _Run:
     late: asyncio.TimerHandle | None = None
     idle: asyncio.TimerHandle | None = None
     why: CallError | None = None
-    room: asyncio.Event = field(default_factory=asyncio.Event)  # set when more is granted
+    room: asyncio.Event | None = None  # of a stream that waits; set when more is granted
     then: Callable[[], None] | None = None
 
 
@@ -37,13 +37,14 @@ class Running:
         self._runs: dict[CallId, _Run] = {}
 
     def start(self, call: Call, work: Coroutine[object, object, object]) -> None:
-        task = asyncio.create_task(work, name=f"{call.op} {call.id}")
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(work)
         run = self._runs[call.id] = _Run(call, task)
         if call.timeout_ms is not None:
-            loop = asyncio.get_running_loop()
             run.deadline = loop.time() + call.timeout_ms / 1_000
             run.late = loop.call_at(run.deadline, self._expire, call)
-        self._await_item(run)
+        if call.idle_ms is not None:
+            self._await_item(run)
         # Settle from the callback, not from the coroutine: a task that is cancelled before its
         # first step never runs, and its call must be answered all the same (CPython #98275).
         task.add_done_callback(lambda task: self._finished(call, task))
@@ -83,13 +84,16 @@ class Running:
         if run.idle is not None:
             run.idle.cancel()
         while not may_emit(id):
+            if run.room is None:
+                run.room = asyncio.Event()
             run.room.clear()
             await run.room.wait()
         self._await_item(run)
 
     def make_room(self, id: CallId) -> None:
-        if id in self._runs:
-            self._runs[id].room.set()
+        run = self._runs.get(id)
+        if run is not None and run.room is not None:
+            run.room.set()
 
     def _await_item(self, run: _Run) -> None:
         if run.call.idle_ms is not None:
@@ -108,9 +112,10 @@ class Running:
 
     def _finished(self, call: Call, task: asyncio.Task[object]) -> None:
         run = self._runs.pop(call.id)
-        for timer in (run.late, run.idle):
-            if timer is not None:
-                timer.cancel()
+        if run.late is not None:
+            run.late.cancel()
+        if run.idle is not None:
+            run.idle.cancel()
         outcome = _outcome_of(call, task, run.why)
         self._settle(outcome)
         if run.then is not None and isinstance(outcome, Reply):
