@@ -1,6 +1,6 @@
 """Apply each mutant to a copy of the packages and see which test catches it.
 
-    python -m tests.mutants [part of a name ...]
+    python -m tests.mutants [part of a name or of a file ...]
 
 Prints one line for each and exits with 1 if any survives, or if the tests fail without one.
 """
@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.mutants.catalogue import MUTANTS, Mutant
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.mutant import Mutant
 
 ROOT: Final = Path(__file__).parents[2]
 COPIED: Final = ("coord", "hub", "spoke", "protocol", "sql", "tests", "pyproject.toml")
@@ -104,7 +105,7 @@ def prove_healthy(chosen: list[Mutant]) -> None:
 
 
 def main(words: list[str]) -> int:
-    chosen = [m for m in MUTANTS if not words or any(word in m.name for word in words)]
+    chosen = [m for m in MUTANTS if not words or any(word in (m.name + m.file) for word in words)]
     began, survivors = time.monotonic(), 0
     width = max(len(mutant.name) for mutant in chosen)
     with ThreadPoolExecutor(AT_ONCE) as pool:

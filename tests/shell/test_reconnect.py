@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from protocol.aio.node import Context, Handler, Node
-from protocol.errors import CallError, FailedPrecondition, LinkLost
+from protocol.errors import CallError, DeadlineExceeded, FailedPrecondition, LinkLost
 from protocol.frames import Ack, Mode, Notice, write
 from protocol.limits import CLOSE_VIOLATION, STREAM_HIGH_WATER_BYTES
 from protocol.resume import Turn
 from protocol.switchboard import LinkId
-from tests.shell.test_node import Gate, counting, forever, holds, settled
+from tests.shell.test_node import Gate, counting, forever, holds, read_all, settled
 from tests.support.pipe import End, pipe
 
 HERE = LinkId("here")
@@ -287,3 +287,101 @@ async def test_who_does_not_wait_is_answered_at_once(mode: Mode) -> None:
         await holds(lambda: ended)
         assert ended == ["aborted" if mode is Mode.KILL_NOWAIT else "by itself"]
         await holds(lambda: not both.caller.in_flight())
+
+
+# Idle streams, calls that continue, and races.
+
+
+async def test_a_stream_without_items_is_over_after_a_while() -> None:
+    async def handler(context: Context) -> None:
+        await context.emit("one")
+        await forever(context)
+
+    async with pair({"op": handler}) as both:
+        items: list[object] = []
+        with pytest.raises(DeadlineExceeded, match="IDLE"):
+            await read_all(both.caller.stream(HERE, "op", idle=0.05), items)
+        assert items == ["one"]
+
+
+async def test_a_stream_that_waits_for_its_reader_is_not_idle() -> None:
+    async with pair({"op": counting(3)}) as both:
+        stream = both.caller.stream(HERE, "op", credit=1, idle=0.05)
+        items = [await anext(stream)]
+        await asyncio.sleep(0.15)  # the reader takes its time: that is what is tested
+        items += [item async for item in stream]
+        assert items == [1, 2, 3]
+
+
+async def test_a_deadline_holds_while_there_is_no_wire(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("protocol.aio.placed.LATE_SECONDS", 0.0)
+    async with pair({"op": forever}) as both:
+        both.ends[0].cut()
+        with pytest.raises(DeadlineExceeded):
+            await both.caller.ask(HERE, "op", within=0.02)
+        assert both.caller.in_flight(), "the far side is told as soon as it can be"
+        both.rejoin()
+        await holds(lambda: not both.caller.in_flight() and not both.callee.in_flight())
+
+
+@pytest.mark.parametrize("continues", [False, True])
+async def test_only_the_composing_handler_lets_a_call_continue(continues: bool) -> None:
+    gate = Gate()
+    there, back = LinkId("there"), LinkId("back")
+
+    async def compose(context: Context) -> object:
+        return await context.ask(there, "work", {}, continue_running=continues)
+
+    async with pair({"op": compose}) as both:
+        worker = Node({"work": gate})
+        near, far = pipe()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(both.callee.attach(there, near))
+            group.create_task(worker.attach(back, far))
+            await holds(lambda: both.callee.attached(there) and worker.attached(back))
+            call = asyncio.create_task(both.caller.ask(HERE, "op"))
+            await gate.began.wait()
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            assert gate.ended.is_set() is not continues
+            gate.open.set()
+            await holds(lambda: not both.callee.in_flight() and not worker.in_flight())
+            near.cut()
+
+
+async def test_a_thousand_aborts_against_nested_calls_leave_no_survivor() -> None:
+    """A call is aborted while its handler places others below it, and those place more."""
+    chance = random.Random(3)
+    running: set[object] = set()
+
+    async def nest(context: Context) -> object:
+        depth = context.call.params["depth"]
+        running.add(context.call.id)
+        try:
+            if isinstance(depth, int) and depth:
+                for _ in range(chance.randrange(3)):
+                    await asyncio.sleep(0)
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(2):
+                        group.create_task(context.ask(HERE, "nest", {"depth": depth - 1}))
+            await asyncio.sleep(0)
+        finally:
+            running.discard(context.call.id)
+        return "done"
+
+    async with pair({"nest": nest}) as both:
+        both.caller._handlers["nest"] = nest  # each calls the other, as hub and spoke do
+
+        async def race() -> None:
+            call = asyncio.create_task(both.caller.ask(HERE, "nest", {"depth": 2}))
+            for _ in range(chance.randrange(14)):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.wait([call])
+            assert call.cancelled() or call.result() == "done"
+
+        for _ in range(50):
+            await asyncio.gather(*(race() for _ in range(20)))
+            assert not running, "no survivor"
+            assert not both.caller.in_flight() and not both.callee.in_flight()

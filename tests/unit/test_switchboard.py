@@ -11,6 +11,7 @@ from protocol.frames import (
     Fault,
     Goaway,
     Item,
+    Mode,
     Notice,
     Reply,
 )
@@ -190,3 +191,82 @@ def test_what_is_not_a_call_is_heard() -> None:
     for frame in (Notice("spoke.heartbeat", {}), Goaway("restart", 1)):
         assert board.receive(UP, frame) == [Hear(UP, frame)]
     assert not board.in_flight() and not board.holds(A)
+
+
+# Modes of an abort, and calls that continue.
+
+
+def far_abort(board: Switchboard, mode: Mode) -> list[str]:
+    return outline(board.receive(UP, Abort(A, "enough", mode)))
+
+
+def test_killnowait_is_answered_at_once_and_ends_what_is_below() -> None:
+    board = handling()
+    assert far_abort(board, Mode.KILL_NOWAIT) == ["send up Fault", "stop a", "send down Abort"]
+    assert far_abort(board, Mode.KILL_NOWAIT) == []
+    assert board.in_flight() == {A, B}
+    assert board.settle(Fault(A, Cancelled("ABORTED", "enough"))) == []
+    ended = outline(board.receive(DOWN, Fault(B, Cancelled("ABORTED", "enough"))))
+    assert ended == ["answer b"], "and its caller is not answered twice"
+    assert not board.in_flight()
+
+
+def test_skip_is_answered_at_once_and_the_work_goes_on() -> None:
+    board = handling(credit=1)
+    assert far_abort(board, Mode.SKIP) == ["send up Fault", "goon a"]
+    assert far_abort(board, Mode.SKIP) == [] and far_abort(board, Mode.KILL) == []
+    assert board.emit(A, 1) == [] and board.may_emit(A), "nobody is left to take an item"
+    assert outline(board.receive(DOWN, Reply(B))) == ["answer b"]
+    assert board.settle(Reply(A)) == []
+    assert not board.in_flight()
+
+
+def test_who_placed_a_call_here_may_wait_no_more() -> None:
+    for mode, sent in ((Mode.KILL_NOWAIT, Mode.KILL_NOWAIT), (Mode.SKIP, Mode.SKIP)):
+        board = handling()
+        answered, told = board.abort(B, Cancelled("ABORTED", "enough"), mode)
+        assert isinstance(answered, Answer) and isinstance(answered.outcome, Fault)
+        assert isinstance(told, Send) and isinstance(told.frame, Abort)
+        assert told.frame.mode == sent
+        assert board.receive(DOWN, Item(B, 1, "late")) == []
+        assert board.abort(B, Cancelled("ABORTED", "enough"), mode) == []
+
+
+def test_a_parent_waits_for_what_is_being_killed_and_not_for_what_is_skipped() -> None:
+    board = handling()
+    board.abort(B, Cancelled("ABORTED", "enough"), Mode.KILL_NOWAIT)
+    assert board.settle(Reply(A)) == []
+    assert outline(board.receive(DOWN, Reply(B))) == ["send up Reply"]
+    board = handling()
+    board.abort(B, Cancelled("ABORTED", "enough"), Mode.SKIP)
+    assert outline(board.settle(Reply(A))) == ["send up Reply"]
+    assert board.in_flight() == {B}
+    board = handling()
+    assert board.settle(Reply(A)) != []
+    skipped = outline(board.abort(B, Cancelled("ABORTED", "enough"), Mode.SKIP))
+    assert skipped == [], "it is being aborted with its parent already"
+
+
+def test_who_does_not_wait_still_has_a_call_in_flight() -> None:
+    """Else one could have any number of them running in the background."""
+    board = Switchboard()
+    for n in range(MAX_IN_FLIGHT):
+        board.receive(UP, call(CallId(f"{n}")))
+        board.receive(UP, Abort(CallId(f"{n}"), "", Mode.KILL_NOWAIT))
+    assert outline(board.receive(UP, call(A))) == ["send up Fault"]
+    board.settle(Reply(CallId("0")))
+    assert outline(board.receive(UP, call(A))) == ["run a"]
+    board.lose(UP)
+    board.settle(Reply(CallId("1")))
+    assert outline(board.receive(UP, call(B))) == ["run b"]
+
+
+def test_a_call_that_continues_is_not_below() -> None:
+    board = handling()
+    assert board.place(call(C), on=BESIDE, parent=A, continues=True) == [Send(BESIDE, call(C))]
+    assert outline(board.receive(UP, Abort(A))) == ["stop a", "send down Abort"]
+    board.settle(Reply(A))
+    assert outline(board.receive(DOWN, Reply(B))) == ["answer b", "send up Reply"]
+    assert outline(board.receive(BESIDE, Reply(C))) == ["answer c"]
+    refused = board.place(call(C), on=BESIDE, parent=A, continues=True)
+    assert outline(refused) == ["answer c"], "nothing is begun for a call that is over"
