@@ -4,39 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
+import random
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 from weakref import WeakKeyDictionary
 
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from hub.beats import Beaten, nobody, take_beat
 from hub.gate import Gate, Knock
 from hub.peers import Peer, Peers, link_of
-from protocol.aio.dial import keep_noticing
+from hub.replies import listen, page, refusal
 from protocol.aio.node import Handler, Listener, Node
 from protocol.aio.wire import WebsocketWire
-from protocol.codec import encode
-from protocol.errors import (
-    CallError,
-    Cancelled,
-    FailedPrecondition,
-    PermissionDenied,
-    Unauthenticated,
-)
+from protocol.errors import CallError, Cancelled, Unavailable
 from protocol.frames import CallId, Goaway
 from protocol.limits import (
     BEAT_PATH,
     CLOSE_RESTART,
     CLOSE_SECONDS,
     CLOSE_UNAUTHENTICATED,
-    EPOCH_HEADER,
     INITIALIZE_SECONDS,
     MAX_FRAME_BYTES,
     NONCE_PATH,
@@ -53,16 +46,21 @@ logger = logging.getLogger(__name__)
 
 OPEN_SECONDS = 5.0  # from the TCP accept to the end of the upgrade
 DRAIN_SECONDS = 2.0  # for calls that cannot be asked again, when the hub stops
-RECONNECT_MS = 1_000
+RECONNECT_MS = 1_500  # at most, for which one that is sent away stays away
+GOODBYE_BATCH = 100  # that are sent away together,
+GOODBYE_SECONDS = 0.05  # and the pause after them
 ENDING_SECONDS = 0.4  # for the answers to a revoked link, and then for its side of the close
-_STATUS: Final[Mapping[str, HTTPStatus]] = {
-    "UNAUTHENTICATED": HTTPStatus.UNAUTHORIZED,
-    "PERMISSION_DENIED": HTTPStatus.FORBIDDEN,
-    "INVALID_ARGUMENT": HTTPStatus.BAD_REQUEST,
-    "RESOURCE_EXHAUSTED": HTTPStatus.TOO_MANY_REQUESTS,
-    "FAILED_PRECONDITION": HTTPStatus.CONFLICT,
-}
-Beaten = Callable[[str, int], Awaitable[bool]]
+
+
+_PEOPLE: Final = frozenset({Role.VIEWER, Role.OPERATOR, Role.ADMIN})
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Token ids; and sessions, each with the attempt whose credential it was."""
+
+    tokens: list[str]
+    sessions: list[tuple[str, int]]
 
 
 class Links:
@@ -73,7 +71,8 @@ class Links:
         self._endings: set[asyncio.Task[None]] = set()
         self._node: Node | None = None
         self._peers: Peers | None = None
-        self._beaten: Beaten = _nobody
+        self._beaten: Beaten = nobody
+        self._takes_none = False
 
     def serve_with(
         self,
@@ -103,6 +102,14 @@ class Links:
 
     def peer(self, link: LinkId) -> Peer:
         return self.peers[link]
+
+    def credentials(self) -> Held:
+        """By what the links of now were let in, spokes aside."""
+        principals = [peer.principal for peer in self.peers if peer.ending is None]
+        return Held(
+            sorted({one.id for one in principals if one.role in _PEOPLE}),
+            sorted({(one.id, one.attempt or 0) for one in principals if one.session_id == one.id}),
+        )
 
     def count(self) -> int:
         return len(self.peers)
@@ -172,7 +179,7 @@ class Links:
         self, host: str, port: int, tls: ssl.SSLContext | None
     ) -> AsyncGenerator[tuple[str, int]]:
         """Listen; the address that it became."""
-        sock = _listen(host, port)
+        sock = listen(host, port)
         async with serve(
             self._serve,
             sock=sock,
@@ -188,28 +195,38 @@ class Links:
             server_header=None,
         ) as server:
             yield sock.getsockname()[:2]
-            await self._say_goodbye()
+            await self.say_goodbye("the hub is stopping")
             server.close(code=CLOSE_RESTART, reason="the hub is stopping")
             self.peers.close()
 
-    async def _say_goodbye(self) -> None:
-        """What is open and cannot be asked again elsewhere has a little time to be answered."""
-        for peer in self.peers:
-            self.node.say(peer.link, Goaway("the hub is stopping", RECONNECT_MS))
+    async def say_goodbye(self, why: str) -> None:
+        """Send everybody away, some at a time and not all at one moment: they come to others.
+
+        What is open and cannot be asked again elsewhere has a little time to be answered.
+        """
+        for n, peer in enumerate(self.peers, 1):
+            after = random.randint(200, RECONNECT_MS)  # noqa: S311 - spreads load, hides nothing
+            self.node.say(peer.link, Goaway(why, after))
+            if n % GOODBYE_BATCH == 0:
+                await asyncio.sleep(GOODBYE_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 for peer in self.peers:
                     once = [id for id, op in peer.calls.items() if not CATALOGUE[op].idempotent]
                     await self.node.wait_answered(peer.link, once)
 
+    def take(self, *, none: bool) -> None:
+        """Whether links are taken; a hub that is drained refuses all, and says so."""
+        self._takes_none = none
+
     async def _knock(self, connection: ServerConnection, request: Request) -> Response | None:
         path, asks, query = request.path.partition("?")
         if path == NONCE_PATH and not asks:
-            return _json(HTTPStatus.OK, {"nonce": self._gate.nonce(), "hubId": self._gate.hub_id})
+            return page(HTTPStatus.OK, {"nonce": self._gate.nonce(), "hubId": self._gate.hub_id})
         if path == BEAT_PATH and not asks:
-            return await self._take_beat(connection, request)
+            return await take_beat(self._gate, self._beaten, request, _address(connection))
         if path != RPC_PATH:
-            return _json(HTTPStatus.NOT_FOUND, {"reason": "NOT_FOUND", "message": "not here"})
+            return page(HTTPStatus.NOT_FOUND, {"reason": "NOT_FOUND", "message": "not here"})
         knock = Knock(
             authorization=request.headers.get_all("Authorization"),
             origins=request.headers.get_all("Origin"),
@@ -218,27 +235,13 @@ class Links:
         )
         try:
             principal = await self._gate.admit(knock)
+            if self._takes_none:
+                raise _draining()
         except CallError as error:
-            return _refusal(error)
+            return refusal(error)
         link = link_of(principal, connection.id.hex)
         self._admitted[connection] = Peer(link, principal, knock.address, connection)
         return None
-
-    async def _take_beat(self, connection: ServerConnection, request: Request) -> Response:
-        """A spoke lives, although its link is silent; it says for which connection."""
-        said = request.headers.get_all("Authorization")
-        knock = Knock(said, request.headers.get_all("Origin"), "", _address(connection))
-        epoch = request.headers.get(EPOCH_HEADER, "")
-        try:
-            principal = await self._gate.admit(knock)
-            if principal.role is not Role.SPOKE:
-                raise PermissionDenied("FORBIDDEN", "only a spoke has a pulse")
-            number = int(epoch) if epoch.isdecimal() and len(epoch) < 16 else -1
-            if not await self._beaten(principal.id, number):
-                raise FailedPrecondition("STALE_EPOCH", "that connection is not the newest")
-        except CallError as error:
-            return _refusal(error)
-        return _json(HTTPStatus.OK, {"heard": True})
 
     async def _serve(self, connection: ServerConnection) -> None:
         peer = self._admitted.pop(connection)
@@ -253,8 +256,13 @@ class Links:
                 self.peers.wire_ended(carried, for_good=wire.parted())
 
 
-async def _nobody(_spoke: str, _epoch: int) -> bool:
-    return False
+def _draining() -> Unavailable:
+    return Unavailable(
+        "HUB_DRAINING",
+        "this hub is being drained",
+        advice="go to another hub of the same database",
+        retry_after_ms=1_000,
+    )
 
 
 async def _must_greet(peer: Peer) -> None:
@@ -270,48 +278,6 @@ def _detaches(op: str) -> bool:
     return known is not None and known.detached
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, kind, proto, _, where = found[0]
-    sock = socket.socket(family, kind, proto)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        keep_noticing(sock)  # accepted sockets inherit it
-        sock.bind(where)
-        sock.listen(1_024)
-    except BaseException:
-        sock.close()
-        raise
-    sock.setblocking(False)
-    return sock
-
-
 def _address(connection: ServerConnection) -> str:
     where: tuple[str, int] | None = connection.remote_address
     return where[0] if where else "unknown"
-
-
-def _refusal(error: CallError) -> Response:
-    status = _STATUS.get(error.code, HTTPStatus.SERVICE_UNAVAILABLE)
-    extra = (
-        {} if error.retry_after_ms is None else {"Retry-After": f"{error.retry_after_ms // 1000}"}
-    )
-    if isinstance(error, Unauthenticated):
-        extra["WWW-Authenticate"] = "Bearer"
-    body = {"reason": error.reason, "message": error.message, "advice": error.advice}
-    return _json(status, body, extra)
-
-
-def _json(
-    status: HTTPStatus, body: Mapping[str, object], extra: Mapping[str, str] | None = None
-) -> Response:
-    text = encode(body)
-    headers = Headers(
-        {
-            "Content-Type": "application/json",
-            "Content-Length": f"{len(text)}",
-            "Connection": "close",
-        }
-    )
-    headers.update(extra or {})
-    return Response(status.value, status.phrase, headers, text)

@@ -20,8 +20,9 @@ from hub.leading import Leader
 from hub.store.fleet import Link
 from hub.waking import Waker
 from protocol.codec import Object
-from protocol.errors import CallError
+from protocol.errors import CallError, Cancelled
 from protocol.frames import Notice
+from protocol.limits import CLOSE_UNAUTHENTICATED
 from protocol.ops.catalogue import HEARD
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Watch:
     _heard: dict[Link, float] = field(default_factory=dict[Link, float])  # by loop time
     _running: set[Link] = field(default_factory=set[Link])  # their leases run
     _looked: float = 0.0
+    _drained: bool = False
 
     async def turn(self) -> None:
         desk, now = self.desk, asyncio.get_running_loop().time()
@@ -49,6 +51,7 @@ class Watch:
             await self._be_here()
             await self._keep_leases(now)
             await self._compare(beats)
+            await self._close_void()
         except CallError:
             desk.health.away_since = desk.health.away_since or datetime.now(UTC)
             raise
@@ -65,6 +68,12 @@ class Watch:
             await self.leader.leave()
         else:
             await self.leader.renew()
+        if desk.health.draining != self._drained:
+            self._drained = desk.health.draining
+            desk.links.take(none=self._drained)
+            if self._drained:
+                logger.info("this hub is drained: its links go to the others")
+                await desk.links.say_goodbye("the hub is drained")
         hubs = await desk.store.fleet.hubs()
         others = [row for row in hubs if row.instance != desk.instance]
         desk.bells.tell_abroad(self.waker.tell if others else None)
@@ -115,3 +124,11 @@ class Watch:
             elif (id, epoch) in beats and (id in kept or not held[id]):
                 heard: Object = {"epoch": epoch, "n": beats[id, epoch]}
                 desk.links.node.say(spoke.link, Notice(HEARD, heard))
+
+    async def _close_void(self) -> None:
+        """Links whose credential has ended since, wherever it was ended."""
+        desk = self.desk
+        held = desk.links.credentials()
+        for id in await desk.store.access.void(held.tokens, held.sessions):
+            ended = Cancelled("TOKEN_REVOKED", "its credential has ended")
+            desk.links.close(id, CLOSE_UNAUTHENTICATED, ended)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from coord.cli.tables import Column, age
 from protocol.ops.sessions import Cleaned, Delivered, Ended, SessionView, Spawned, SwarmResult
-from protocol.ops.spokes import SpokeView, TokenView
+from protocol.ops.spokes import HubView, SpokeView, TokenView
 
 
 def now() -> datetime:
@@ -112,6 +112,18 @@ SPOKES: Sequence[Column[SpokeView]] = (
         lambda s: " ".join(f"{name}={value}" for name, value in s.detail.items()),
         wide=True,
     ),
+)
+
+HUBS: Sequence[Column[HubView]] = (
+    Column("HUB", lambda h: h.hub),
+    Column("STATE", lambda h: h.state),
+    Column("LEADS", lambda h: f"term {h.term}" if h.leads else ""),
+    Column("SPOKES", lambda h: str(h.spokes)),
+    Column("URL", lambda h: h.url or "-"),
+    Column("SINCE", lambda h: age(h.started_at, now())),
+    Column("ANSWERS", lambda h: "this one" if h.answers else ""),
+    Column("VERSION", lambda h: h.version, wide=True),
+    Column("SEEN", lambda h: clock(h.seen_at), wide=True),
 )
 
 TOKENS: Sequence[Column[TokenView]] = (

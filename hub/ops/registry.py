@@ -12,8 +12,14 @@ from hub.core import rights
 from hub.desk import Asked, Desk
 from hub.ops.once import Once, keyed
 from protocol.aio.node import Context, Handler
-from protocol.errors import CallError, FailedPrecondition, InvalidArgument, PermissionDenied
-from protocol.ops.catalogue import CATALOGUE, Kind, Op
+from protocol.errors import (
+    CallError,
+    Cancelled,
+    FailedPrecondition,
+    InvalidArgument,
+    PermissionDenied,
+)
+from protocol.ops.catalogue import CATALOGUE, Kind, Op, Role
 from protocol.ops.shapes import Params
 
 OWN_KEY = "idempotency_key"
@@ -41,6 +47,7 @@ class Operation(Generic[P, R]):
             peer.calls[context.call.id] = self.op.name
             try:
                 rights.check(peer.principal, self.op.name, self.op.roles)
+                await self._check_current(desk, peer.principal)
                 params = read(self.op.params, context.call.params)
                 asked = Asked(peer.principal, peer.address, params, context)
                 if context.call.key is not None:
@@ -64,6 +71,13 @@ class Operation(Generic[P, R]):
             return await self.run(desk, replace(asked, params=params))
         call = keyed(asked, self.op.name, key)
         return await Once(desk, self.op, call, lambda: self.run(desk, asked)).answer()
+
+    async def _check_current(self, desk: Desk, who: rights.Principal) -> None:
+        """An agent whose attempt is over changes nothing any more, whichever hub it speaks to."""
+        if who.role is not Role.SESSION or self.op.kind is not Kind.MUTATION:
+            return
+        if not await desk.store.access.is_current(who.session_id or "", who.attempt or 0):
+            raise Cancelled("SESSION_ENDED", "the attempt that asks for this is over")
 
     async def _audit_denied(
         self, desk: Desk, who: rights.Principal, address: str, denied: CallError

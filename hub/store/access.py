@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pydantic import JsonValue
@@ -43,6 +44,18 @@ class Access:
     async def session_of(self, text: str) -> AttemptRow | None:
         """The session that a session token speaks for, while that attempt is current."""
         return await queries.session_by_credential.one(self._pool, tokens.digest(text))
+
+    async def void(self, tokens: Sequence[str], sessions: Sequence[tuple[str, int]]) -> list[str]:
+        """Of these tokens and attempts of sessions, those that are no longer good; their ids."""
+        if not tokens and not sessions:
+            return []
+        ids, attempts = [id for id, _ in sessions], [attempt for _, attempt in sessions]
+        rows = await queries.void_credentials.all(self._pool, list(tokens), ids, attempts)
+        return [row.id for row in rows]
+
+    async def is_current(self, session_id: str, attempt: int) -> bool:
+        """Whether an attempt may still speak for its session."""
+        return not await self.void([], [(session_id, attempt)])
 
     async def touch(self, token_id: str) -> None:
         await queries.touch_token.all(self._pool, token_id)

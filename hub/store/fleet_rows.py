@@ -53,6 +53,11 @@ class HeldLinkRow:
 
 
 @dataclass(frozen=True, slots=True)
+class IdRow:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class AskRow:
     ask_id: str
     spoke_id: str

@@ -23,6 +23,18 @@ class Metrics:
         self._calls = Gauge(
             "coord_calls_in_flight", "Calls that are not answered yet", registry=registry
         )
+        self._hub = Gauge(
+            "coord_hub",
+            "This hub: 1 where it is so",
+            ["is"],
+            registry=registry,
+        )
+        self._refusals = Gauge(
+            "coord_reaper_refusals", "Looks at which the reaper did not act", registry=registry
+        )
+        self._deaf = Gauge(
+            "coord_listen_deaf", "How often LISTEN was found dead", registry=registry
+        )
         self._uptime = Gauge(
             "coord_uptime_seconds", "Since the start of this hub", registry=registry
         )
@@ -42,5 +54,15 @@ class Metrics:
         self._spokes.labels("offline").set(len(spokes) - online)
         self._links.set(desk.links.count())
         self._calls.set(len(desk.links.node.in_flight()))
+        health = desk.health
+        for name, is_so in (
+            ("listening", health.listening),
+            ("leading", health.leads),
+            ("reaper_waiting", health.doubt is not None),
+            ("draining", health.draining),
+        ):
+            self._hub.labels(name).set(is_so)
+        self._refusals.set(health.refusals)
+        self._deaf.set(health.deaf)
         self._uptime.set(time.monotonic() - self._started)
         return generate_latest(self._registry)

@@ -140,6 +140,14 @@ HUB_TICKET: Final = Op(
     "hub.ticket", "A link that opens the ops page in a browser: one use, one minute.",
     Kind.MUTATION, Nothing, spokes.TicketAnswer, _PEOPLE | {Role.VIEWER}, secret=True,
 )  # fmt: skip
+HUB_LIST: Final = Op(
+    "hub.list", "The hubs that share this database, and which of them leads.",
+    Kind.QUERY, Nothing, spokes.HubList, _PEOPLE | {Role.VIEWER}, idempotent=True,
+)  # fmt: skip
+HUB_DRAIN: Final = Op(
+    "hub.drain", "Send the links of a hub to the others.",
+    Kind.MUTATION, spokes.HubDrainParams, spokes.HubView, _ADMIN, idempotent=True,
+)  # fmt: skip
 DISCOVER: Final = Op(
     "rpc.discover", "The operations that the caller may use: OpenRPC, with their JSON Schemas.",
     Kind.QUERY, Nothing, spokes.Discovery, _ALL, idempotent=True,
@@ -160,7 +168,8 @@ CATALOGUE: Final[Mapping[str, Op[Params, BaseModel]]] = {
     for op in (
         SPAWN, SWARM, STATUS, MESSAGE, ABORT, EVENTS, WAIT, NOTIFY, CLEANUP, EXPLAIN,
         SPOKE_LIST, SPOKE_CORDON, SPOKE_DRAIN, SPOKE_INVITE, SPOKE_REVOKE, SPOKE_ENROLL,
-        TOKEN_CREATE, TOKEN_LIST, TOKEN_REVOKE, HUB_TICKET, DISCOVER, SESSION_APPEND,
+        TOKEN_CREATE, TOKEN_LIST, TOKEN_REVOKE, HUB_TICKET, HUB_LIST, HUB_DRAIN,
+        DISCOVER, SESSION_APPEND,
         SESSION_SAVED,
     )
 }  # fmt: skip

@@ -128,6 +128,33 @@ class TicketAnswer(Shape):
     expires_at: datetime
 
 
+class HubView(Shape):
+    """One hub of the database that they share."""
+
+    hub: str  #: new at each start of a hub
+    url: str
+    version: str
+    state: Literal["online", "draining"]
+    leads: bool  #: it reaps, watches deadlines, tidies
+    term: int | None
+    spokes: int  #: whose links end there
+    started_at: datetime
+    seen_at: datetime
+    answers: bool  #: it is the one that was asked
+
+
+class HubList(Shape):
+    hubs: list[HubView]
+    doubt: str | None = None  #: why nobody is called out of reach just now
+
+
+class HubDrainParams(Params):
+    """Send all links of a hub to the others, and let it take no new ones."""
+
+    hub: Word | None = None  #: the one that is asked
+    draining: Flag = True
+
+
 class Discovery(Shape):
     """An OpenRPC document; `protocol/openrpc.py` says what is in it."""
 

@@ -20,6 +20,17 @@ SELECT m.session_id, m.attempt FROM mappings m
   JOIN sessions s ON s.session_id = m.session_id AND s.attempt = m.attempt
  WHERE m.credential = $1 AND m.released_at IS NULL;
 
+-- name: void_credentials
+-- Of the credentials that links were let in with, those that have ended since.
+SELECT t.token_id AS id FROM tokens t
+ WHERE t.token_id = ANY ($1::text[]) AND (t.revoked_at IS NOT NULL OR t.expires_at <= now())
+UNION ALL
+SELECT i.session_id FROM unnest($2::text[], $3::int[]) AS i (session_id, attempt)
+ WHERE NOT EXISTS (
+       SELECT FROM mappings m JOIN sessions s ON s.session_id = m.session_id
+          AND s.attempt = m.attempt
+        WHERE m.session_id = i.session_id AND m.attempt = i.attempt AND m.released_at IS NULL);
+
 -- name: touch_token
 UPDATE tokens SET last_used_at = now() WHERE token_id = $1 RETURNING token_id;
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ import coord
 from hub.app import RunningHub, serve
 from hub.settings import HubSettings
 from hub.store import Postgres
+from protocol import tokens
 from protocol.aio.node import Context
-from protocol.errors import Conflict
+from protocol.errors import Cancelled, Conflict, FailedPrecondition, LinkLost, Unavailable
+from protocol.ops import catalogue as ops
 from protocol.ops.catalogue import WORKTREE_INSPECT
 from protocol.ops.sessions import Spawned
 from protocol.ops.wire import InventoryItem
@@ -241,3 +243,79 @@ async def _state(client: coord.Hub, id: str, state: str) -> None:
     async with asyncio.timeout(PATIENCE):
         while (await client.status(id)).sessions[0].state != state:
             await asyncio.sleep(0.02)
+
+
+async def test_a_drained_hub_sends_its_spokes_to_the_other(
+    hubs: tuple[RunningHub, RunningHub], hand: Hand
+) -> None:
+    one, two = hubs
+    async with AsyncExitStack() as stack:
+        client = await _client(stack, two)
+        listed = (await client.ask(ops.HUB_LIST, {})).hubs
+        assert [hub.state for hub in listed] == ["online", "online"]
+        assert sum(hub.leads for hub in listed) == 1
+        assert [hub.hub for hub in listed if hub.answers] == [desk_of(two).instance]
+        async with hand.connected():
+            drained = await client.ask(ops.HUB_DRAIN, {"hub": desk_of(one).instance})
+            assert drained.state == "draining"
+            async with asyncio.timeout(PATIENCE):
+                assert isinstance(await hand.parted.get(), int)
+        with pytest.raises(Unavailable, match="HUB_DRAINING"):
+            async with hand.connected():
+                raise AssertionError
+        await _until(lambda: not desk_of(two).health.others)
+        async with hand.connected(to=two) as welcome:
+            assert welcome.hubs == [], "a drained hub is named to nobody"
+            with pytest.raises(FailedPrecondition, match="ONLY_HUB"):
+                await client.ask(ops.HUB_DRAIN, {})
+        await client.ask(ops.HUB_DRAIN, {"hub": desk_of(one).instance, "draining": False})
+        await _until(lambda: not desk_of(one).links._takes_none and desk_of(one).health.others)
+        async with hand.connected() as welcome:
+            assert welcome.hubs == [two.url]
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_join_string_names_all_hubs(hubs: tuple[RunningHub, RunningHub]) -> None:
+    one, two = hubs
+    join = tokens.read_join(await one.join_string("x"))
+    assert (join.url, join.also) == (one.url, (two.url,))
+
+
+async def test_a_token_revoked_at_one_hub_is_no_longer_good_at_the_other(
+    hubs: tuple[RunningHub, RunningHub],
+) -> None:
+    one, two = hubs
+    async with AsyncExitStack() as stack:
+        admin = await _client(stack, one)
+        made = await admin.ask(ops.TOKEN_CREATE, {"name": "x"})
+        async with coord.connect(two.url, made.token) as other:
+            await other.status()
+            await admin.ask(ops.TOKEN_REVOKE, {"token_id": made.token_id})
+            with pytest.raises((Cancelled, Unavailable)):
+                await _ask_for_ever(other)
+
+
+async def _ask_for_ever(client: coord.Hub) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            await client.status()
+            await asyncio.sleep(0.02)
+
+
+async def test_an_agent_whose_attempt_is_over_changes_nothing_at_any_hub(
+    hubs: tuple[RunningHub, RunningHub], hand: Hand, connections: Postgres
+) -> None:
+    async with AsyncExitStack() as stack:
+        client = await _client(stack, hubs[0])
+        await stack.enter_async_context(hand.connected())
+        _, start = await _started(client, hand)
+        async with coord.connect(hubs[1].url, start["body"]["credential"]) as agent:
+            await agent.notify("I am here")
+            await connections.pool.execute("UPDATE mappings SET released_at = now()")
+            with pytest.raises((Cancelled, LinkLost)):
+                await agent.notify("and still here")

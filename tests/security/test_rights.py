@@ -50,6 +50,8 @@ MAY: dict[str, set[Role]] = {
     "token.list": {A},
     "token.revoke": {A},
     "hub.ticket": {V, OP, A},
+    "hub.list": {V, OP, A},
+    "hub.drain": {A},
     "rpc.discover": {V, OP, A, S, P},
     "session.append": {P},
     "session.saved": {P},

@@ -38,6 +38,7 @@ class Hand:
     handlers: dict[str, Handler] = field(default_factory=dict[str, Handler])
     incarnation: str | None = None
     told: asyncio.Queue[Object] = field(default_factory=asyncio.Queue[Object])
+    parted: asyncio.Queue[int] = field(default_factory=asyncio.Queue[int])
     _node: Node | None = None
 
     async def join(self, hub: RunningHub) -> None:
@@ -87,6 +88,8 @@ class Hand:
     def _hear(self, _: LinkId, frame: Notice | Goaway) -> None:
         if isinstance(frame, Notice):
             self.told.put_nowait(frame.params)
+        else:
+            self.parted.put_nowait(frame.reconnect_after_ms)
 
     async def next(self) -> dict[str, Any]:
         async with asyncio.timeout(PATIENCE):
