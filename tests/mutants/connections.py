@@ -123,8 +123,8 @@ STREAMS: Final = (
     _node(
         "a stream that waits for its reader is idle",
         "running",
-        "        if run.idle is not None:\n            run.idle.cancel()\n",
-        "",
+        "        if run.idle is not None:\n            run.idle.cancel()\n        while",
+        "        while",
     ),
     _node(
         "a stream may be idle for ever",
