@@ -19,6 +19,7 @@ from protocol.ops.sessions import (
     Notified,
     OnParentAbort,
     Receipt,
+    Resumed,
     Spawned,
     Status,
     Swarmed,
@@ -104,14 +105,25 @@ class Hub(Caller):
 
     async def abort(
         self, session_id: str, *, reason: str = "", grace_ms: int | None = None,
-        now: bool = False, wait: bool = True, wait_ms: int | None = None,
+        now: bool = False, force: bool = False, wait: bool = True, wait_ms: int | None = None,
     ) -> Receipt:  # fmt: skip
         """End a session and all below it. The receipt says what ended each, and what is pending."""
         given = {
             "session_id": session_id, "reason": reason, "grace_ms": grace_ms,
-            "now": now, "wait": wait, "wait_ms": wait_ms,
+            "now": now, "force": force, "wait": wait, "wait_ms": wait_ms,
         }  # fmt: skip
         return await self.ask(ops.ABORT, given)
+
+    async def resume(
+        self, session_id: str, *, spoke: str | None = None, elsewhere: bool = False,
+        accept_loss: bool = False, reason: str = "", until: Until | None = None,
+    ) -> Resumed:  # fmt: skip
+        """Start an ended session again with what it had done: where it was, or elsewhere."""
+        given = {
+            "session_id": session_id, "spoke": spoke, "elsewhere": elsewhere,
+            "accept_loss": accept_loss, "reason": reason, "until": until,
+        }  # fmt: skip
+        return await self.ask(ops.RESUME, given)
 
     async def events(
         self, session_id: str, *, after: int = 0, tail: int | None = None, follow: bool = True,
@@ -159,12 +171,12 @@ class Hub(Caller):
 
     async def cleanup(
         self, *session_ids: str, tree: str | None = None, force: bool = False,
-        dry_run: bool = False,
+        remote_branch: bool = False, dry_run: bool = False,
     ) -> Cleanup:  # fmt: skip
         """Remove worktrees whose work is merged, pushed or saved; without names, all such."""
         given = {
             "session_ids": list(session_ids) or None, "tree": tree, "force": force,
-            "dry_run": dry_run,
+            "remote_branch": remote_branch, "dry_run": dry_run,
         }  # fmt: skip
         return await self.ask(ops.CLEANUP, given)
 

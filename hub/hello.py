@@ -201,4 +201,5 @@ def _held(row: HeldRow) -> reconcile.Held:
         stored=row.stored,
         live=row.live,
         accepted=row.accepted,
+        given_up=row.given_up,
     )

@@ -234,11 +234,28 @@ class Spokes:
                 "branch": row.branch,
                 "agent": row.agent,
                 "parent_session_id": row.parent_id,
-                "worktree": row.worktree,
-                "resume": row.worktree is not None,
+                **await self._earlier(row),
                 "credential": await self._credential(row),
             }
         )
+
+    async def _earlier(self, row: OrderRow) -> Object:
+        """What a session that ran before needs to go on."""
+        was = (
+            await self._store.outbox.earlier(row.session_id, row.attempt)
+            if row.attempt > 1
+            else None
+        )
+        if was is None:
+            return {"worktree": None, "resume": False}
+        return {
+            "worktree": was.worktree,
+            "resume": was.worktree is not None,
+            "resumed": True,
+            "begun_at": was.base_commit,
+            "saved": was.saved,
+            "agent_session_id": was.agent_session_id,
+        }
 
     async def _credential(self, row: OrderRow) -> str:
         token = self._minted.get((row.session_id, row.attempt))

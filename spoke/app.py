@@ -86,7 +86,13 @@ async def _house(settings: SpokeSettings, mine: Identity) -> AsyncGenerator[_Hou
         )
         clones = Clones(places.state, git, allow_local=settings.allow_local_repos)
         worktrees = await stack.enter_async_context(
-            Worktrees(places.state, clones, pool_size=settings.pool_size)
+            Worktrees(
+                places.state,
+                clones,
+                pool_size=settings.pool_size,
+                trash_days=settings.trash_days,
+                trash_bytes=settings.trash_bytes,
+            )
         )
         born_in = groups.find(places.state)
         if born_in is not None:

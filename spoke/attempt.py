@@ -41,6 +41,7 @@ class Attempt:
         self.over = asyncio.Event()  #: no agent of it lives, and none will
         self.known = asyncio.Event()  #: whether it has a supervisor
         self.forgotten = asyncio.Event()
+        self.is_damaged = False  #: what is on disk of it cannot be read
         self._order = order
         self._rooms = rooms
         self._folder = Folder(rooms.settings.places, key)
@@ -185,7 +186,8 @@ class Attempt:
         try:
             self._folder.mark_launched()
             given = outfit.assignment(self.key, self._order, self._folder, self._rooms, made)
-            begin = self._saver.found if self._order.resume else self._saver.born
+            is_new = not (self._order.resume or self._order.resumed)
+            begin = self._saver.born if is_new else self._saver.found
             begin(made.worktree.path)
             # To the end, even if we are closing: a cancelled start kills the agent.
             await until_done(self._rooms.supervisors.start(given))

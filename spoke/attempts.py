@@ -67,6 +67,10 @@ class Attempts:
     def inventory(self) -> list[InventoryItem]:
         return [attempt.item() for attempt in self._attempts.values()]
 
+    def held(self) -> list[tuple[Key, bool]]:
+        """All attempts, each with whether it is damaged and left alone."""
+        return [(key, attempt.is_damaged) for key, attempt in self._attempts.items()]
+
     async def take_over(self) -> None:
         """Take up what the journal holds: attempts that live on, ended, or never began."""
         for key, held in self._rooms.journal.held.items():
@@ -179,6 +183,7 @@ class Attempts:
             await attempt.find()
         except CallError as error:
             _log.error("%s is left alone: %s", attempt.key, error)
+            attempt.is_damaged = True
             attempt.known.set()
 
 

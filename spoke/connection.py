@@ -29,11 +29,16 @@ from protocol.ops.catalogue import (
     SESSION_APPEND,
     SESSION_SAVED,
     SPOKE_ORDERS,
+    SPOKE_SURVEY,
     WORKTREE_INSPECT,
     WORKTREE_REMOVE,
+    WORKTREE_RESTORE,
+    WORKTREE_TRASH,
 )
 from protocol.ops.wire import (
     Appended,
+    GiveBackParams,
+    GivenBack,
     HeardParams,
     HeartbeatParams,
     Inspected,
@@ -44,11 +49,14 @@ from protocol.ops.wire import (
     RemoveParams,
     Saved,
     SavedTaken,
+    Survey,
+    Trash,
 )
 from protocol.switchboard import LinkId
-from spoke import worktree_ops
+from spoke import survey, worktree_ops
 from spoke.attempts import Attempts
 from spoke.contact import Contact
+from spoke.flight import in_thread
 from spoke.journal import Key
 from spoke.pulse import Pulse, Spoken
 from spoke.reports import Reports
@@ -97,6 +105,9 @@ class Connection:
             SPOKE_ORDERS.name: self._orders,
             WORKTREE_INSPECT.name: self._inspect,
             WORKTREE_REMOVE.name: self._remove,
+            WORKTREE_TRASH.name: self._trash,
+            WORKTREE_RESTORE.name: self._give_back,
+            SPOKE_SURVEY.name: self._survey,
         }
         self._node = Node(handlers, detaches=_detaches, listener=self._hear)
 
@@ -169,6 +180,17 @@ class Connection:
         asked = _read(RemoveParams, context)
         exchange = self._exchange
         return await worktree_ops.remove(exchange.worktrees, exchange.attempts, asked)
+
+    async def _trash(self, _: Context) -> Trash:
+        return await in_thread(worktree_ops.trash, self._exchange.worktrees)
+
+    async def _give_back(self, context: Context) -> GivenBack:
+        asked = _read(GiveBackParams, context)
+        exchange = self._exchange
+        return await worktree_ops.give_back(exchange.worktrees, exchange.attempts, asked)
+
+    async def _survey(self, _: Context) -> Survey:
+        return await survey.survey(self._exchange.worktrees, self._exchange.attempts)
 
     def _hear(self, link: LinkId, frame: Notice | Goaway) -> None:
         if isinstance(frame, Notice):

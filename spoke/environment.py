@@ -29,6 +29,8 @@ class Bearings:
     session_id: str
     parent_session_id: str | None
     attempt: int
+    resumed: bool
+    agent_session_id: str | None
     task: str
     worktree: Path
     branch: str
@@ -50,6 +52,10 @@ class Bearings:
             "COORD_URL": self.url,
             "COORD_TOKEN_FILE": str(self.token_file),
         }
+        if self.resumed:
+            said["COORD_RESUMED"] = "1"
+        if self.agent_session_id is not None:
+            said["COORD_AGENT_SESSION_ID"] = self.agent_session_id
         if self.parent_session_id is not None:
             said["COORD_PARENT_SESSION_ID"] = self.parent_session_id
         if len(self.prompt.encode(errors="replace")) <= PROMPT_MAX:

@@ -14,11 +14,13 @@ from spoke.environment import Bearings
 from spoke.flight import both, in_thread
 from spoke.folder import Folder
 from spoke.journal import Journal, Key
+from spoke.planning import Worktree
 from spoke.process import Assignment, Supervisors
+from spoke.restoring import Resumed
 from spoke.saves import Saves
 from spoke.settings import SpokeSettings
 from spoke.uplink import Uplink
-from spoke.worktrees import Worktree, Worktrees
+from spoke.worktrees import Worktrees
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +60,12 @@ async def make(key: Key, order: StartOrder, folder: Folder, rooms: Rooms) -> Out
     worktree = await both(
         in_thread(folder.furnish, order.prompt, order.credential),
         rooms.worktrees.make(
-            key.session_id, order.repo, order.branch, order.base, existing=order.resume
+            key.session_id,
+            order.repo,
+            order.branch,
+            order.base,
+            existing=order.resume,
+            resumed=Resumed(order.begun_at, order.saved) if order.resumed else None,
         ),
     )
     return Outfit(worktree, plan)
@@ -72,6 +79,8 @@ def assignment(
         session_id=key.session_id,
         parent_session_id=order.parent_session_id,
         attempt=key.attempt,
+        resumed=order.resumed,
+        agent_session_id=order.agent_session_id,
         task=order.task,
         worktree=worktree.path,
         branch=worktree.branch,

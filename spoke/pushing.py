@@ -22,6 +22,11 @@ async def push(clone: Clone, commit: str, ref: str) -> str:
     return await _send(clone, f"+{commit}:{ref}")
 
 
+async def push_over(clone: Clone, commit: str, ref: str, known: str | None) -> str:
+    """As `push`, but only over what we put there ourselves; None: where there is nothing."""
+    return await _send(clone, f"{commit}:{ref}", f"--force-with-lease={ref}:{known or ''}")
+
+
 async def delete(clone: Clone, branch: str, tip: str) -> str:
     """Deletes a branch of the source if it is at `tip`; why not, as `push` says it."""
     ref = f"refs/heads/{branch}"

@@ -32,6 +32,11 @@ class Reports:
         self._news = asyncio.Event()
         self._told = asyncio.Condition()
 
+    @property
+    def is_connected(self) -> bool:
+        """The hub knows us, and has said what it thinks of each attempt."""
+        return self._channel is not None
+
     def say(self, report: Saved) -> None:
         self._kept[_key(report)] = report
         self._news.set()

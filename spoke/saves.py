@@ -22,6 +22,7 @@ from protocol.ops.wire import Saved
 from spoke import changes, pushing
 from spoke.changes import Mark
 from spoke.chores import Chores
+from spoke.clones import Clone
 from spoke.flight import in_thread
 from spoke.idle import NICEST
 from spoke.journal import Key
@@ -201,10 +202,17 @@ class Saver:
             return "this spoke pushes no saved work (its setting push_saves)"
         clone = self._saves.worktrees.known(self._path)[0]
         async with self._saves.pushes:
-            why = await pushing.push(clone, commit, ref)
+            why = await self._send(clone, commit, ref)
         if not why:
             self._pushed, self._tries = (ref, commit), 0
         return why
+
+    async def _send(self, clone: Clone, commit: str, ref: str) -> str:
+        """Out of the hub's reach, another attempt may have the ref by now: leave that alone."""
+        if self._saves.reports.is_connected or ref == self._ref("salvage"):
+            return await pushing.push(clone, commit, ref)
+        known = self._pushed[1] if self._pushed else None
+        return await pushing.push_over(clone, commit, ref, known)
 
     def _report(
         self,

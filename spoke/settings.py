@@ -41,6 +41,8 @@ class SpokeSettings(BaseModel):
         default=60_000, ge=0, description="from one save of an agent's work to the next; 0: never"
     )
     push_saves: bool = Field(default=True, description="to the repository that it came from")
+    trash_days: float = Field(default=7, ge=0, description="for which a removed worktree is kept")
+    trash_bytes: int = Field(default=20 << 30, ge=0, description="that all of them take at most")
     spool_bytes: int = Field(default=LIMIT_BYTES, ge=2 << 20, description="for each attempt")
 
     @property

@@ -8,7 +8,7 @@ import os
 import stat
 import threading
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
 
@@ -16,14 +16,17 @@ from spoke.idle import yield_to_all
 
 _log = logging.getLogger(__name__)
 
+_HOUR_S: Final = 3_600.0
 _OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Trash:
     """A directory in which everything is to be deleted, on the file system of what is thrown in."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, tidy: Callable[[Trash], None] | None = None) -> None:
+        """``tidy`` is done each hour and whenever something was thrown in, by the same thread."""
         self._root = root
+        self._tidy = tidy
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._idle = threading.Event()
@@ -61,6 +64,10 @@ class Trash:
         if self._thread is not None:
             self._thread.join()
 
+    def stir(self) -> None:
+        """There may be something to tidy."""
+        self._announce()
+
     def _announce(self) -> None:
         with self._order:
             self._idle.clear()
@@ -69,14 +76,22 @@ class Trash:
     def _work(self) -> None:
         yield_to_all()
         while not self._closing.is_set():
-            self._wake.wait()
+            self._wake.wait(_HOUR_S)
             self._wake.clear()
+            self._tidy_up()
             for path in list(self._root.iterdir()):
                 if not erase(path, self._root, self._closing):
                     break
             with self._order:
                 if not self._wake.is_set():
                     self._idle.set()
+
+    def _tidy_up(self) -> None:
+        try:
+            if self._tidy is not None:
+                self._tidy(self)
+        except OSError as error:
+            _log.warning("the trash could not be tidied: %s", error)
 
 
 def erase(top: Path, spare: Path, closing: threading.Event) -> bool:

@@ -13,16 +13,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from protocol.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
+from protocol.errors import Conflict, NotFound
 from protocol.words import check_branch, check_id
-from spoke import branches, inspection, notes, saving
+from spoke import branches, disk, inspection, kept, notes, planning, removal, restoring, saving
 from spoke.bounds import Bounds
 from spoke.clones import Clone, Clones
 from spoke.flight import Turns, both, in_thread, until_done
 from spoke.inspection import Inspection
+from spoke.kept import Kept
 from spoke.notes import Note
 from spoke.place import Place
+from spoke.planning import Plan, Wanted, Worktree
 from spoke.pool import Pool, Pooled
+from spoke.removal import Removed, Wish
+from spoke.restoring import Resumed
 from spoke.trash import Trash
 
 _log = logging.getLogger(__name__)
@@ -31,32 +35,11 @@ POOL_SIZE: Final = 2
 _FOLDER: Final = "worktrees"
 
 
-@dataclass(frozen=True, slots=True)
-class Worktree:
-    """A worktree that exists, on its branch, with the files of `base_commit` or later."""
-
-    path: Path
-    branch: str
-    base_commit: str
-    repo: str
-    pooled: bool
-    session: str
-
-
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """`existed`: there was something there. `branch_kept`: it holds what nothing else does."""
-
-    existed: bool
-    branch_kept: str | None
-
-
 @dataclass(slots=True)
 class _Making:
     """What a rollback must know; ``pooled``: the files, from the pool or made by now."""
 
-    note: Note
-    commit: str
+    plan: Plan
     pooled: Pooled | None
 
 
@@ -66,10 +49,19 @@ class Worktrees:
     Use it as an async context: entering rolls back what a daemon before us left half made.
     """
 
-    def __init__(self, root: Path, clones: Clones, *, pool_size: int = POOL_SIZE) -> None:
+    def __init__(
+        self,
+        root: Path,
+        clones: Clones,
+        *,
+        pool_size: int = POOL_SIZE,
+        trash_days: float = kept.DAYS,
+        trash_bytes: int = kept.BYTES,
+    ) -> None:
         self._root = root
         self._clones = clones
-        self._trash = Trash(root / "trash")
+        self.kept = Kept(root / "kept", days=trash_days, most=trash_bytes)
+        self._trash = Trash(root / "trash", self.kept.tidy)
         self._cores = asyncio.Semaphore(os.cpu_count() or 1)
         self._pool = Pool(root, self._trash, self._cores, pool_size)
         self._turns = Turns()
@@ -95,45 +87,62 @@ class Worktrees:
         await until_done(self._close())
 
     async def make(
-        self, session_id: str, repo: str, branch: str, base: str | None, *, existing: bool = False
+        self,
+        session_id: str,
+        repo: str,
+        branch: str,
+        base: str | None,
+        *,
+        existing: bool = False,
+        resumed: Resumed | None = None,
     ) -> Worktree:
         """A worktree for this session on `branch`, new at `base` (None: the default branch).
 
         `existing`: the branch is there already and is resumed. Asked again for what it has made,
-        it gives that. Raises `InvalidArgument` BAD_REF, BAD_REPO_URL, BAD_ID; `Conflict`
-        REF_CONFLICT, WORKTREE_EXISTS; `GitFailed`; `FailedPrecondition` NO_DISK. Whatever is
-        raised, cancellation included, nothing is left of it.
+        it gives that. `resumed`: it ran before; where this spoke has not its newest state, that is
+        brought from where it was saved. Raises `InvalidArgument` BAD_REF, BAD_REPO_URL, BAD_ID;
+        `Conflict` REF_CONFLICT, WORKTREE_EXISTS; `GitFailed`; `FailedPrecondition` NO_DISK.
+        Whatever is raised, cancellation included, nothing is left of it.
         """
         check_id(session_id)
         check_branch(branch)
         async with self._turns.alone(session_id):
             clone = await self._clones.get(repo)
             found = notes.read(clone.path, session_id)
-            if found is not None and found.made and self._place(clone, session_id).whole():
+            whole = found is not None and found.made and self._place(clone, session_id).whole()
+            if found is not None and whole and (existing or resumed is None):
                 return self._again(clone, found, branch)
-            if found is not None:
+            if found is not None and found.made:
+                await self._take_away(
+                    clone, session_id, Wish(force=True, stale=True, why="out of date")
+                )
+            elif found is not None:
                 await self._undo(clone, found)
             await clone.fresh()
-            with _disk_faults():
-                return await self._make(clone, session_id, branch, base, existing)
+            with disk.faults_told():
+                return await self._make(clone, Wanted(session_id, branch, base, existing, resumed))
 
     async def remove(self, path: Path, *, delete_branch: bool = False) -> Removed:
-        """Takes the worktree away at once; its files are erased later, at idle priority.
+        """As `take_away`, whatever no ref can hold included: it is in the trash."""
+        return await self.take_away(path, Wish(branch=delete_branch, force=True))
 
-        `delete_branch` deletes the branch too, if its commits are reachable otherwise. Raises
-        `InvalidArgument` BAD_PATH for any path that is not a worktree's of ours.
+    async def take_away(self, path: Path, wish: Wish) -> Removed:
+        """Saves what nothing else holds, and moves the worktree to the trash.
+
+        Raises `InvalidArgument` BAD_PATH for any path that is not a worktree's of ours, and what
+        `removal.take_away` raises.
         """
         name, session = self._bounds.parts(path)
         async with self._turns.alone(session):
-            clone = self._clones.at(name)
-            note = notes.read(clone.path, session)
-            existed = await in_thread(self._throw, clone, name, session)
-            await in_thread(notes.forget, clone.path, session)
-            kept = None
-            if note is not None and delete_branch:
-                gone = await branches.delete_saved(clone, note.branch)
-                kept = None if gone else note.branch
-            return Removed(existed, kept)
+            return await self._take_away(self._clones.at(name), session, wish)
+
+    async def give_back(self, id: str) -> Worktree:
+        """Puts a removed worktree back. Raises what `removal.give_back` raises."""
+        entry = self.kept.find(id)
+        async with self._turns.alone(entry.note.session):
+            clone = self._clones.at(entry.clone)
+            place = self._place(clone, entry.note.session)
+            return self._worktree(clone, await removal.give_back(clone, place, self.kept, id))
 
     async def inspect(self, path: Path) -> Inspection:
         """What is in the worktree that is nowhere else. Raises as `known` does."""
@@ -151,10 +160,12 @@ class Worktrees:
                 raise NotFound("NO_WORKTREE", f"{path} is not a worktree of {session_id}")
             return await saving.save(*self.known(path), ref, niceness=niceness)
 
+    def clones(self) -> list[Clone]:
+        return [self._clones.at(name) for name in self._clones.names()]
+
     def leftovers(self) -> tuple[Worktree, ...]:
         """The worktrees on disk, as noted when they were made."""
-        clones = [self._clones.at(name) for name in self._clones.names()]
-        known = [(clone, note) for clone in clones for note in notes.every(clone.path)]
+        known = [(clone, note) for clone in self.clones() for note in notes.every(clone.path)]
         return tuple(self._worktree(clone, note) for clone, note in known if note.made)
 
     async def wait_ready(self, repo: str) -> None:
@@ -165,45 +176,27 @@ class Worktrees:
         """Whether, within `seconds`, everything that was removed so far is off the disk."""
         return await asyncio.to_thread(self._trash.wait_empty, seconds)
 
-    async def _make(
-        self, clone: Clone, session: str, branch: str, base: str | None, existing: bool
-    ) -> Worktree:
+    async def _make(self, clone: Clone, wanted: Wanted) -> Worktree:
+        session = wanted.session
         if self._place(clone, session).occupied():
             raise Conflict("WORKTREE_EXISTS", f"the place of {session}'s worktree is not empty")
-        with self._claimed(clone, branch):
-            note, commit = await self._plan(clone, session, branch, base, existing)
-            making = _Making(note, commit, self._pool.take(clone, commit))
+        with self._claimed(clone, wanted.branch):
+            plan = await planning.plan(clone, wanted)
+            making = _Making(plan, self._pool.take(clone, plan.commit))
             try:
                 made = await self._carry_out(clone, making)
             except BaseException:
-                await until_done(self._undo(clone, note, making.pooled))
+                await until_done(self._undo(clone, plan.note, making.pooled))
                 raise
             finally:
-                self._pool.refill(clone, commit)
+                self._pool.refill(clone, plan.commit)
         return self._worktree(clone, made)
-
-    async def _plan(
-        self, clone: Clone, session: str, branch: str, base: str | None, existing: bool
-    ) -> tuple[Note, str]:
-        """What is to be made, and the commit whose files are to be checked out."""
-        if not existing:
-            begin = await clone.resolve(base)
-            return Note(session, clone.url, branch, begin, existing=False), begin
-        tip = await branches.find(clone, branch)
-        if tip is None:
-            raise InvalidArgument(
-                "BAD_REF", f"there is no branch {branch} to resume", details={"field": "branch"}
-            )
-        await branches.check_free(clone, branch)
-        born = notes.birth(clone.path, branch)
-        begin = await clone.resolve(base) if base is not None else born[0] if born else tip
-        return Note(session, clone.url, branch, begin, existing=True), tip
 
     async def _carry_out(self, clone: Clone, making: _Making) -> Note:
         """The files at their place, on the branch, which may come to be at the same time."""
-        note, pooled = making.note, making.pooled
+        note, pooled = making.plan.note, making.pooled
         made = dataclasses.replace(note, made=True, pooled=pooled is not None)
-        if pooled is not None and pooled.commit == making.commit and not note.existing:
+        if pooled is not None and pooled.commit == making.plan.commit and not note.existing:
             if not await in_thread(self._seat, clone, pooled.place, note, made):
                 await branches.create(clone, note)
             return made
@@ -230,10 +223,12 @@ class Worktrees:
         """The files of the commit, not yet at their place."""
         pooled = making.pooled
         if pooled is None:
-            pooled = making.pooled = await self._pool.make(clone, making.commit)
-        elif pooled.commit != making.commit:
+            pooled = making.pooled = await self._pool.make(clone, making.plan.commit)
+        elif pooled.commit != making.plan.commit:
             async with self._cores:
-                await pooled.place.change(clone, pooled.commit, making.commit)
+                await pooled.place.change(clone, pooled.commit, making.plan.commit)
+        if making.plan.back is not None:
+            await restoring.lay_out(clone, pooled.place, making.plan.back)
         return pooled
 
     def _settle(self, clone: Clone, pooled: Place, made: Note) -> None:
@@ -285,16 +280,11 @@ class Worktrees:
             raise NotFound("NO_WORKTREE", f"there is no worktree at {path}")
         return clone, place, note
 
-    def _throw(self, clone: Clone, name: str, session: str) -> bool:
+    async def _take_away(self, clone: Clone, session: str, wish: Wish) -> Removed:
         place = self._place(clone, session)
-        try:
-            with self._bounds.folder(name) as mine:
-                existed = self._trash.throw(Path(session), folder=mine)
-        except FileNotFoundError:
-            existed = False
-        for path in (place.admin, place.view):
-            self._trash.throw(path)
-        return existed
+        gone = await removal.take_away(clone, place, session, self._bounds, self.kept, wish)
+        self._trash.stir()
+        return gone
 
     @contextmanager
     def _claimed(self, clone: Clone, branch: str) -> Generator[None]:
@@ -310,13 +300,3 @@ class Worktrees:
     async def _close(self) -> None:
         await self._pool.close()
         await asyncio.to_thread(self._trash.close)
-
-
-@contextmanager
-def _disk_faults() -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise FailedPrecondition(
-            "NO_DISK", f"the worktree could not be written: {error.strerror or error}"
-        ) from error

@@ -420,6 +420,36 @@ BEGIN
     RETURN tell(s, 'reopened', why);
 END $$;
 
+-- Start an ended session again, on a spoke or on any. lost: its last attempt is given up first.
+-- The parent is held, as for a spawn. ok | live (its state is another by now) |
+-- parent_aborted | branch_taken (by a live session).
+CREATE FUNCTION resume(s text, sp text, why text, lost boolean) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    z sessions;
+    above text;
+BEGIN
+    SELECT p.desired INTO above FROM sessions p JOIN sessions c ON c.parent_id = p.session_id
+     WHERE c.session_id = s FOR SHARE OF p;
+    IF above = 'abort' THEN RETURN 'parent_aborted'; END IF;
+    SELECT * INTO z FROM sessions x WHERE x.session_id = s FOR NO KEY UPDATE;
+    IF lost AND z.state = 'unknown' THEN
+        UPDATE mappings x SET released_at = now(), release_reason = why
+         WHERE x.session_id = s AND x.attempt = z.attempt AND x.released_at IS NULL;
+        PERFORM tell(s, 'given_up', why);
+    ELSIF NOT session_ended(z.state) THEN
+        RETURN 'live';
+    END IF;
+    UPDATE sessions x
+       SET desired = 'run', abort_id = NULL, abort_before = NULL, abort_confirmed = NULL,
+           result = NULL, exit_code = NULL, run_deadline = NULL, queue_deadline = NULL,
+           not_before = now(), wanted_spoke = sp
+     WHERE x.session_id = s;
+    PERFORM tell(s, 'reopened', why);
+    RETURN 'ok';
+EXCEPTION WHEN unique_violation THEN
+    RETURN 'branch_taken';
+END $$;
+
 CREATE FUNCTION order_to(sp text, s text, a int, k text, b jsonb DEFAULT '{}')
 RETURNS bigint LANGUAGE sql AS $$
     WITH q AS (UPDATE spokes SET cmd_seq = cmd_seq + 1 WHERE spoke_id = sp RETURNING cmd_seq)

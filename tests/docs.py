@@ -33,6 +33,8 @@ _MEANING: Final = re.compile(r'^ +([A-Z_]+) = ".*"  #: (.+)$', re.MULTILINE)
 VARIABLES: Final[Mapping[str, str]] = {
     "COORD_SESSION_ID": "the id of this session",
     "COORD_ATTEMPT": "which attempt of the session this is, counted from 1",
+    "COORD_RESUMED": "1 where an attempt before this one ran: its work is in the worktree",
+    "COORD_AGENT_SESSION_ID": "the agent's own session to go on with, where it told one",
     "COORD_TASK": "the name of its task",
     "COORD_WORKTREE": "its worktree; also the working directory at the start",
     "COORD_BRANCH": "the branch that is checked out there",
@@ -88,7 +90,7 @@ def orders() -> str:
 def variables() -> str:
     """What an agent finds in its environment. Raises KeyError for one without a meaning."""
     here = Path("/")
-    everything = Bearings("s", "p", 1, "t", here, "b", "r", "p", here, "u", here)
+    everything = Bearings("s", "p", 2, True, "a", "t", here, "b", "r", "p", here, "u", here)
     names = everything.variables().keys()
     if spare := VARIABLES.keys() - names:
         raise KeyError(f"no spoke sets {sorted(spare)}")

@@ -19,6 +19,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", metavar="TEXT", default="")
     parser.add_argument("--grace", metavar="TIME", type=duration, help="from INT to KILL")
     parser.add_argument("--now", action="store_true", help="KILL at once")
+    parser.add_argument(
+        "--force", action="store_true", help="give up what is out of reach: nobody saw it dead"
+    )
     parser.add_argument("--no-wait", action="store_true", help="do not wait until all are dead")
     parser.add_argument("--timeout", metavar="TIME", type=duration, help="how long to wait; 1m")
     add_format(parser)
@@ -36,6 +39,7 @@ def run(args: argparse.Namespace) -> Exit:
                 reason=args.reason,
                 grace_ms=args.grace,
                 now=args.now,
+                force=args.force,
                 wait=not args.no_wait,
                 wait_ms=args.timeout,
             )

@@ -19,27 +19,47 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """``save``: put its state into a ref first. ``branch``: the branch may go too."""
+    """``why``: what makes sure that nothing is lost. ``branch``: it may go too, ``remote``: also
+    at its repository. ``force``: also what no ref can hold."""
 
     why: str
-    save: bool
     branch: bool
+    remote: bool = False
+    force: bool = False
 
 
-def decide(state: State, seen: Inspected | None, *, force: bool) -> Keep | Remove:
+def decide(
+    state: State, seen: Inspected | None, *, force: bool, remote: bool = False
+) -> Keep | Remove:
     """``seen`` is None when the spoke could not be asked."""
     if not state.ended:
         return Keep(f"the session is {state}; abort it or wait for it first")
     if seen is None:
         return Keep("its spoke is out of reach; what is in the worktree cannot be seen")
     if not seen.exists:
-        return Remove("the worktree is gone already", save=False, branch=False)
+        return Remove("the worktree is gone already", branch=False)
+    remote = remote and seen.merged
     unsaved = _unsaved(seen)
     if unsaved is None:
-        return Remove(_kept_by(seen), save=False, branch=seen.merged or seen.pushed)
+        return Remove(_kept_by(seen), branch=True, remote=remote)
     if force:
-        return Remove(f"forced: {unsaved}", save=True, branch=False)
-    return Keep(f"{unsaved}; merge or push it, or use --force (it is saved to a ref first)")
+        return Remove(f"forced: {unsaved}", branch=False, remote=remote, force=True)
+    advice = "it stays in the trash" if seen.left_out else "it is saved to a ref first"
+    return Keep(f"{unsaved}; merge or push it, or use --force ({advice})")
+
+
+def steps(choice: Remove, seen: Inspected, branch: str, *, asked_remote: bool) -> list[str]:
+    """What carrying it out means, each with its proof."""
+    if not seen.exists:
+        return ["forget the worktree: it is not there"]
+    said = [f"save what nothing else holds, then move the worktree to the trash: {choice.why}"]
+    if choice.branch:
+        said.append(f"delete the branch {branch}, if each of its commits is reachable otherwise")
+    if choice.remote:
+        said.append(f"delete {branch} at its repository: its default branch has all of it")
+    elif asked_remote:
+        said.append(f"keep {branch} at its repository: it is not known to be merged")
+    return said
 
 
 def _unsaved(seen: Inspected) -> str | None:
@@ -51,7 +71,10 @@ def _unsaved(seen: Inspected) -> str | None:
         return f"uncommitted: {_some(seen.dirty_paths)}"
     if seen.ahead and not seen.merged and not seen.pushed:
         commits = "1 commit that is" if seen.ahead == 1 else f"{seen.ahead} commits that are"
-        return f"{commits} neither merged nor pushed"
+        away = (
+            f" (its repository could not be asked: {seen.source_away})" if seen.source_away else ""
+        )
+        return f"{commits} neither merged nor pushed{away}"
     return None
 
 

@@ -27,6 +27,7 @@ class Held:
     stored: int
     live: bool  #: not released
     accepted: bool  #: its start order was on the spoke's disk
+    given_up: bool = False  #: released, and not by its own last record
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +107,15 @@ def _verdict(
     )
 
 
-def _of_current(item: InventoryItem, one: Held) -> Literal["continue", "stop", "finalize"]:
+def _of_current(
+    item: InventoryItem, one: Held
+) -> Literal["continue", "stop", "superseded", "finalize"]:
     if one.live:
         return "stop" if one.aborting else "continue"
     if one.state is State.LOST:
         return "continue"  # given up too early: late truth beats a guess
+    if one.given_up:
+        return "superseded"  # about to start elsewhere, or aborted though nobody saw it dead
     return "finalize"
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from pydantic import JsonValue
+
 from hub.core import keeping
 from hub.desk import Asked, Desk
 from hub.ops.registry import Operation
@@ -12,6 +16,7 @@ from protocol.codec import Object
 from protocol.errors import CallError, Unavailable
 from protocol.ops.catalogue import CLEANUP, WORKTREE_INSPECT, WORKTREE_REMOVE
 from protocol.ops.sessions import Cleaned, Cleanup, CleanupParams
+from protocol.ops.shapes import Params
 from protocol.ops.wire import Inspected, Removed
 
 SPOKE_SECONDS = 60.0
@@ -40,57 +45,77 @@ async def _chosen(desk: Desk, params: CleanupParams) -> list[ViewRow]:
 
 async def _one(desk: Desk, asked: Asked[CleanupParams], row: ViewRow) -> Cleaned:
     if row.worktree is None:
-        return _cleaned(row, removed=False, reason="it has no worktree")
+        return _cleaned(row, "it has no worktree")
     params = asked.params
     try:
         seen = await _inspect(desk, asked, row)
     except Unavailable:
         seen = None
-    choice = keeping.decide(row.state, seen, force=params.force)
-    match choice:
-        case keeping.Keep(why):
-            return _cleaned(row, removed=False, reason=why)
-        case keeping.Remove(why) if params.dry_run:
-            return _cleaned(row, removed=False, reason=f"would be removed: {why}")
-        case keeping.Remove(why) if seen is not None and not seen.exists:
-            await _forget(desk, row, why)
-            return _cleaned(row, removed=True, reason=why)
-        case keeping.Remove():
-            return await _remove(desk, asked, row, choice)
+    except CallError as error:  # what cannot be looked at is kept
+        return _cleaned(row, f"it cannot be looked at: {error.message}")
+    choice = keeping.decide(row.state, seen, force=params.force, remote=params.remote_branch)
+    if isinstance(choice, keeping.Keep) or seen is None:
+        return _cleaned(row, choice.why)
+    steps = keeping.steps(choice, seen, row.branch, asked_remote=params.remote_branch)
+    if params.dry_run:
+        return _cleaned(row, f"would be removed: {choice.why}", steps=steps)
+    if not seen.exists:
+        await forget(desk, row.session_id, choice.why)
+        return _cleaned(row, choice.why, removed=True, steps=steps)
+    return await _remove(desk, asked, row, choice, steps)
 
 
 async def _remove(
-    desk: Desk, asked: Asked[CleanupParams], row: ViewRow, choice: keeping.Remove
+    desk: Desk,
+    asked: Asked[CleanupParams],
+    row: ViewRow,
+    choice: keeping.Remove,
+    steps: list[str],
 ) -> Cleaned:
     params: Object = {
         "sessionId": row.session_id,
         "worktree": row.worktree,
         "branch": row.branch,
-        "save": choice.save,
+        "force": choice.force,
         "deleteBranch": choice.branch,
+        "remoteBranch": choice.remote,
+        "why": choice.why,
     }
     try:
-        said = await desk.reach.ask(
-            asked.context, row.spoke_id, WORKTREE_REMOVE.name, params, within=SPOKE_SECONDS
-        )
-        removed = read_answer(Removed, said)
+        removed = await take_away(desk, asked, row.spoke_id, params)
     except CallError as error:
-        return _cleaned(row, removed=False, reason=error.message)
+        return _cleaned(row, error.message)
     if removed.removed:
-        await _forget(desk, row, choice.why)
+        await forget(desk, row.session_id, choice.why, removed)
+    kept = removed.remote_kept and f"the branch stays at its repository: {removed.remote_kept}"
     return _cleaned(
         row,
+        removed.reason or kept or choice.why,
         removed=removed.removed,
-        reason=removed.reason or choice.why,
+        steps=steps,
         saved_ref=removed.saved_ref,
+        trash=removed.trash,
     )
 
 
-async def _forget(desk: Desk, row: ViewRow, why: str) -> None:
+async def take_away(
+    desk: Desk, asked: Asked[Params], spoke_id: str | None, params: Object
+) -> Removed:
+    """Have a spoke remove a worktree. Raises what it is answered."""
+    said = await desk.reach.ask(
+        asked.context, spoke_id, WORKTREE_REMOVE.name, params, within=SPOKE_SECONDS
+    )
+    return read_answer(Removed, said)
+
+
+async def forget(desk: Desk, session_id: str, why: str, removed: Removed | None = None) -> None:
     """The worktree is gone: nothing points at it any more."""
-    await desk.store.sessions.release_worktree(row.session_id)
-    await desk.store.sessions.note(row.session_id, "cleaned", {"reason": why})
-    desk.bells.ring(row.session_id)
+    body: dict[str, JsonValue] = {"reason": why}
+    if removed is not None:
+        body |= {"trash": removed.trash, "savedRef": removed.saved_ref}
+    await desk.store.sessions.release_worktree(session_id)
+    await desk.store.sessions.note(session_id, "cleaned", body)
+    desk.bells.ring(session_id)
 
 
 async def _inspect(desk: Desk, asked: Asked[CleanupParams], row: ViewRow) -> Inspected:
@@ -106,14 +131,24 @@ async def _inspect(desk: Desk, asked: Asked[CleanupParams], row: ViewRow) -> Ins
     return read_answer(Inspected, said)
 
 
-def _cleaned(row: ViewRow, *, removed: bool, reason: str, saved_ref: str | None = None) -> Cleaned:
+def _cleaned(
+    row: ViewRow,
+    reason: str,
+    *,
+    removed: bool = False,
+    steps: Sequence[str] = (),
+    saved_ref: str | None = None,
+    trash: str | None = None,
+) -> Cleaned:
     return Cleaned(
         session_id=row.session_id,
         branch=row.branch,
         worktree=row.worktree,
         removed=removed,
         reason=reason,
+        steps=list(steps),
         saved_ref=saved_ref,
+        trash=trash,
     )
 
 

@@ -47,7 +47,7 @@ async def spawn(desk: Desk, asked: Asked[SpawnParams]) -> Spawned:
                 if params.until == "queued":
                     return _accepted(new)
                 await bell.wait()  # nothing is to be seen before
-        row = await _wait_for(desk, stored.session_id, params.until)
+        row = await wait_for(desk, stored.session_id, params.until)
     except asyncio.CancelledError:
         await asyncio.shield(_take_back(desk, asked, storing))
         raise
@@ -147,7 +147,7 @@ def _fingerprint(params: SpawnParams) -> bytes:
     return hashlib.sha256(to_json(params.model_dump(exclude={"idempotency_key", "until"}))).digest()
 
 
-async def _wait_for(desk: Desk, id: str, until: Until) -> ViewRow:
+async def wait_for(desk: Desk, id: str, until: Until) -> ViewRow:
     enough = _FAR_ENOUGH[until]
     with desk.bells.listening(id) as bell:
         while (await desk.store.sessions.story(id)).state not in enough:

@@ -14,12 +14,15 @@ from hub.ops import (
     hubs,
     message,
     notify,
+    recover,
+    resume,
     saved,
     spawn,
     spokes,
     status,
     swarm,
     tokens,
+    trash,
     wait,
 )
 from hub.ops.registry import Registered
@@ -30,6 +33,7 @@ OPERATIONS: Final[tuple[Registered, ...]] = (
     status.OPERATION,
     message.OPERATION,
     abort.OPERATION,
+    resume.OPERATION,
     events.OPERATION,
     wait.OPERATION,
     notify.OPERATION,
@@ -40,5 +44,7 @@ OPERATIONS: Final[tuple[Registered, ...]] = (
     *hubs.OPERATIONS,
     discover.OPERATION,
     append.OPERATION,
+    recover.OPERATION,
+    *trash.OPERATIONS,
     saved.OPERATION,
 )

@@ -7,6 +7,7 @@ from hub.store.exchange import Exchange, Outbox
 from hub.store.fleet import Fleet
 from hub.store.keys import Keys
 from hub.store.postgres import Postgres
+from hub.store.resuming import Resuming
 from hub.store.sessions import Sessions
 from hub.store.spawning import Spawner
 
@@ -17,6 +18,7 @@ __all__ = [
     "Keys",
     "Outbox",
     "Postgres",
+    "Resuming",
     "Sessions",
     "Spawner",
     "Store",
@@ -34,3 +36,4 @@ class Store:
         self.access = Access(postgres)
         self.fleet = Fleet(postgres)
         self.keys = Keys(postgres)
+        self.resuming = Resuming(postgres)

@@ -13,6 +13,7 @@ from hub.store.postgres import Postgres, again
 from hub.store.rows import (
     AppendRow,
     AttemptRow,
+    EarlierRow,
     HeldRow,
     HelloRow,
     KnownRow,
@@ -213,6 +214,10 @@ class Outbox:
         """Those of the spokes that have something to be told."""
         rows = await queries.spokes_with_orders.all(self._pool, list(spokes))
         return [row.spoke_id for row in rows]
+
+    async def earlier(self, session_id: str, attempt: int) -> EarlierRow | None:
+        """What the attempts before this one left. None: none of them began."""
+        return await queries.earlier_attempts.one(self._pool, session_id, attempt)
 
     async def acked(self, spoke_id: str, seq: int, epoch: int | None = None) -> None:
         """Its orders up to ``seq`` are on its disk, said the connection with this epoch."""

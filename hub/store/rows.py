@@ -237,6 +237,7 @@ class HeldRow:
     stored: int
     live: bool
     accepted: bool
+    given_up: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +336,40 @@ class PlacedRow(OrderRow):
 
     spoke_id: str
     alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PastRow:
+    session_id: str
+    state: State
+    requires: Json
+    parent_desired: str | None
+    spoke_id: str | None
+    spoke: str | None
+    spoke_online: bool | None
+    worktree: str | None
+    saved: Json
+    saved_on: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSomewhereRow:
+    session_id: str
+    state: State
+    attempt: int
+    spoke_id: str | None
+    worktree: str | None
+    live: bool
+    accepted: bool
+    away: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRow:
+    worktree: str | None
+    base_commit: str
+    saved: str | None
+    agent_session_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

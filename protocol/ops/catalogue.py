@@ -77,6 +77,10 @@ ABORT: Final = Op(
     "coord.abort", "End a session and all below it; answers with a receipt.",
     Kind.MUTATION, sessions.AbortParams, sessions.Receipt, _WRITERS, idempotent=True,
 )  # fmt: skip
+RESUME: Final = Op(
+    "coord.resume", "Start an ended session again, with what it had done: there or elsewhere.",
+    Kind.MUTATION, sessions.ResumeParams, sessions.Resumed, _WRITERS,
+)  # fmt: skip
 EVENTS: Final = Op(
     "coord.events", "The story of a session: from a sequence number, then live.",
     Kind.STREAM, sessions.EventsParams, sessions.EventsEnd, _READERS, idempotent=True,
@@ -93,6 +97,18 @@ NOTIFY: Final = Op(
 CLEANUP: Final = Op(
     "coord.cleanup", "Remove worktrees whose work is merged, pushed or saved.",
     Kind.MUTATION, sessions.CleanupParams, sessions.Cleanup, _PEOPLE, idempotent=True,
+)  # fmt: skip
+RECOVER: Final = Op(
+    "coord.recover", "Where the records and the machines disagree, and what is done about it.",
+    Kind.MUTATION, sessions.RecoverParams, sessions.Recovery, _ADMIN, idempotent=True,
+)  # fmt: skip
+TRASH_LIST: Final = Op(
+    "trash.list", "Removed worktrees that can be had back.",
+    Kind.QUERY, sessions.TrashListParams, sessions.TrashList, _PEOPLE, idempotent=True,
+)  # fmt: skip
+TRASH_RESTORE: Final = Op(
+    "trash.restore", "Put a removed worktree back as it was, its branch included.",
+    Kind.MUTATION, sessions.TrashRestoreParams, wire.GivenBack, _PEOPLE,
 )  # fmt: skip
 EXPLAIN: Final = Op(
     "coord.explain", "Why a session is where it is, what happens next, what you can do.",
@@ -166,11 +182,11 @@ SESSION_SAVED: Final = Op(
 CATALOGUE: Final[Mapping[str, Op[Params, BaseModel]]] = {
     op.name: op
     for op in (
-        SPAWN, SWARM, STATUS, MESSAGE, ABORT, EVENTS, WAIT, NOTIFY, CLEANUP, EXPLAIN,
+        SPAWN, SWARM, STATUS, MESSAGE, ABORT, RESUME, EVENTS, WAIT, NOTIFY, CLEANUP, EXPLAIN,
         SPOKE_LIST, SPOKE_CORDON, SPOKE_DRAIN, SPOKE_INVITE, SPOKE_REVOKE, SPOKE_ENROLL,
         TOKEN_CREATE, TOKEN_LIST, TOKEN_REVOKE, HUB_TICKET, HUB_LIST, HUB_DRAIN,
         DISCOVER, SESSION_APPEND,
-        SESSION_SAVED,
+        SESSION_SAVED, RECOVER, TRASH_LIST, TRASH_RESTORE,
     )
 }  # fmt: skip
 
@@ -189,10 +205,27 @@ WORKTREE_REMOVE: Final = Op(
     Kind.MUTATION, wire.RemoveParams, wire.Removed, _HUB, idempotent=True,
 )  # fmt: skip
 
+WORKTREE_TRASH: Final = Op(
+    "worktree.trash", "The removed worktrees that a spoke keeps.",
+    Kind.QUERY, Nothing, wire.Trash, _HUB, idempotent=True,
+)  # fmt: skip
+WORKTREE_RESTORE: Final = Op(
+    "worktree.restore", "Put a removed worktree back.",
+    Kind.MUTATION, wire.GiveBackParams, wire.GivenBack, _HUB,
+)  # fmt: skip
+SPOKE_SURVEY: Final = Op(
+    "spoke.survey", "All that a spoke has of sessions.",
+    Kind.QUERY, Nothing, wire.Survey, _HUB, idempotent=True,
+)  # fmt: skip
+
 HEARTBEAT: Final = "spoke.heartbeat"  #: a notice; its parameters are `HeartbeatParams`
 HEARD: Final = "spoke.heard"  #: the hub's notice that confirms one; `HeardParams`
 
 #: Operations that a spoke answers.
 LIVE: Final[Mapping[str, Op[Params, BaseModel]]] = {
-    op.name: op for op in (SPOKE_ORDERS, WORKTREE_INSPECT, WORKTREE_REMOVE)
-}
+    op.name: op
+    for op in (
+        SPOKE_ORDERS, WORKTREE_INSPECT, WORKTREE_REMOVE, WORKTREE_TRASH, WORKTREE_RESTORE,
+        SPOKE_SURVEY,
+    )
+}  # fmt: skip

@@ -22,6 +22,7 @@ from protocol.ops.shapes import (
     Text,
     Word,
 )
+from protocol.ops.wire import TrashItem
 from protocol.session import Activity, Desired, State
 
 Until = Literal["queued", "assigned", "running"]
@@ -186,6 +187,7 @@ class AbortParams(Params):
     reason: Line = ""
     grace_ms: Milliseconds | None = None  #: from INT to KILL; the spoke's ladder where none is said
     now: Flag = False  #: KILL at once
+    force: Flag = False  #: give up what is out of reach: aborted, and nobody saw it dead
     wait: Flag = True  #: answer when all is seen dead, or at the deadline of the call
     wait_ms: Milliseconds = 60_000
 
@@ -222,6 +224,21 @@ class Receipt(Shape):
     sessions: list[Ended]
     calls: list[AbortedCall]  #: calls in flight made by these sessions
     spared: list[str]  #: children that were spawned to continue
+
+
+class ResumeParams(Params):
+    session_id: Word
+    spoke: Word | None = None  #: name or id; where it was, if none is said
+    elsewhere: Flag = False  #: on another spoke than where it was
+    accept_loss: Flag = False  #: although a newer state was saved where it cannot be reached
+    reason: Line = ""
+    until: Until = "running"
+
+
+class Resumed(Shape):
+    session: SessionView
+    saved_commit: str | None = None  #: the newest state that it goes on from, where one was saved
+    lost: str = ""  #: what was left behind, where that was accepted
 
 
 class EventsParams(Params):
@@ -277,7 +294,8 @@ class Notified(Shape):
 class CleanupParams(Params):
     session_ids: Annotated[list[Word], Field(max_length=500)] | None = None
     tree: Word | None = None
-    force: Flag = False  #: remove what is not merged, pushed or saved; it is saved to a ref first
+    force: Flag = False  #: also what no ref can hold; it stays in the trash for a while
+    remote_branch: Flag = False  #: delete the branch at its repository too, where it is merged
     dry_run: Flag = False
 
 
@@ -287,11 +305,53 @@ class Cleaned(Shape):
     worktree: str | None
     removed: bool
     reason: str  #: why it was removed, or why not
+    steps: list[str] = []  #: what was done, or would be
     saved_ref: str | None = None
+    trash: str | None = None  #: under which name it can be had back: `coordctl trash`
 
 
 class Cleanup(Shape):
     results: list[Cleaned]
+
+
+class RecoverParams(Params):
+    apply: Flag = False  #: do it; else only say what would be done
+    spoke: Word | None = None  #: only what concerns this one
+
+
+class Finding(Shape):
+    """A place where the records and the machines disagree."""
+
+    kind: str
+    session_id: str
+    spoke: str | None
+    what: str
+    action: str  #: what is done about it; nothing, where a person has to look
+    applied: bool = False
+    trouble: str = ""  #: why it could not be done
+
+
+class Recovery(Shape):
+    findings: list[Finding]
+    unasked: list[str]  #: spokes that could not be asked
+
+
+class TrashListParams(Params):
+    spoke: Word | None = None
+
+
+class TrashEntry(TrashItem):
+    spoke: str
+
+
+class TrashList(Shape):
+    items: list[TrashEntry]
+    unasked: list[str]  #: spokes that could not be asked
+
+
+class TrashRestoreParams(Params):
+    id: Word
+    spoke: Word
 
 
 class ExplainParams(Params):

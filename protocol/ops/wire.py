@@ -47,7 +47,11 @@ class StartOrder(Shape):
     stdin: Literal["open", "closed"]
     parent_session_id: str | None
     worktree: str | None  #: of the attempt before, when it was on this spoke
-    resume: Flag  #: the branch is ours already
+    resume: Flag  #: the branch is ours already, and the worktree holds its newest state
+    resumed: Flag = False  #: an attempt before this one ran, here or elsewhere
+    begun_at: str | None = None  #: the commit at which its branch began
+    saved: str | None = None  #: the newest commit that its work was saved as
+    agent_session_id: str | None = None  #: the agent's own, to go on with
     credential: str  #: the session token of this attempt; never stored by the hub
     fence_ms: Milliseconds | None = None  #: without contact for so long, it ends itself
 
@@ -184,20 +188,81 @@ class Inspected(Shape):
     saved_ref: str | None = None
     saved: Flag = False  #: the ref holds exactly what is there
     left_out: list[str] = []  #: what no ref can hold
+    source_away: str = ""  #: why its repository could not be asked; then nothing counts as pushed
 
 
 class RemoveParams(Params):
     session_id: Word
     worktree: Path
     branch: Word
-    save: Flag  #: save what is uncommitted or unpushed to a ref first
+    force: Flag  #: also what no ref can hold; all else is saved to a ref first
     delete_branch: Flag
+    remote_branch: Flag = False  #: at its repository too, if the default branch has all of it
+    why: Line = ""
 
 
 class Removed(Shape):
     removed: Flag
     saved_ref: str | None = None
+    trash: str | None = None  #: under which name it can be had back
+    branch_kept: str | None = None  #: its commits are nowhere else
+    remote_kept: str | None = None  #: why the branch of the repository stays, if it was to go
     reason: Line = ""
+
+
+class TrashItem(Shape):
+    """A removed worktree that can be had back."""
+
+    id: str
+    session_id: str
+    repo: str
+    branch: str
+    removed_at: datetime
+    gone_at: datetime  #: then it is erased, unless it has to make room earlier
+    bytes: int | None = None  #: None: not counted yet
+    why: str = ""
+
+
+class Trash(Shape):
+    items: list[TrashItem]
+
+
+class GiveBackParams(Params):
+    id: Word
+
+
+class GivenBack(Shape):
+    session_id: str
+    worktree: str
+    branch: str
+
+
+class FoundWorktree(Shape):
+    session_id: str
+    worktree: str
+    branch: str
+
+
+class FoundAttempt(Shape):
+    session_id: str
+    attempt: int
+    damaged: Flag = False  #: its spool cannot be read: it is left alone
+
+
+class FoundRef(Shape):
+    session_id: str
+    ref: str
+    commit: str
+    repo: str
+
+
+class Survey(Shape):
+    """All that a spoke has of sessions."""
+
+    attempts: list[FoundAttempt]
+    worktrees: list[FoundWorktree]
+    saved: list[FoundRef]  #: below refs/coord
+    branches: list[FoundRef]  #: made for a session that has no worktree here
 
 
 class InventoryItem(Shape):

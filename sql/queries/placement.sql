@@ -77,3 +77,25 @@ UPDATE sessions s SET not_before = now() + interval '1 second'
         SELECT FROM mappings m JOIN spokes p ON p.spoke_id = m.spoke_id
          WHERE m.session_id = $1 AND m.attempt = $2 AND m.released_at IS NULL AND p.epoch = $3))
 RETURNING s.session_id;
+
+-- name: earlier_attempts
+-- What was before an attempt: the worktree, where its newest state is on the same spoke; where the
+-- branch began; the newest saved state; the agent's own session. None: nothing of it ever ran.
+SELECT (SELECT o.worktree FROM mappings o
+         WHERE o.session_id = m.session_id AND o.attempt = e.last AND o.spoke_id = m.spoke_id)
+           AS worktree,
+       (SELECT o.base_commit FROM mappings o
+         WHERE o.session_id = m.session_id AND o.attempt = e.last) AS base_commit,
+       (SELECT o.saved ->> 'commit' FROM mappings o
+         WHERE o.session_id = m.session_id AND o.attempt < m.attempt
+           AND o.saved ->> 'kind' = 'wip' AND o.saved ->> 'commit' IS NOT NULL
+         ORDER BY o.attempt DESC LIMIT 1) AS saved,
+       (SELECT o.agent_session_id FROM mappings o
+         WHERE o.session_id = m.session_id AND o.attempt < m.attempt
+           AND o.agent_session_id IS NOT NULL
+         ORDER BY o.attempt DESC LIMIT 1) AS agent_session_id
+  FROM mappings m
+  JOIN LATERAL (SELECT max(o.attempt) AS last FROM mappings o
+                 WHERE o.session_id = m.session_id AND o.attempt < m.attempt
+                   AND o.base_commit IS NOT NULL) e ON e.last IS NOT NULL
+ WHERE m.session_id = $1 AND m.attempt = $2;

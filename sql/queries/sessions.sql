@@ -158,3 +158,45 @@ SELECT order_to(m.spoke_id, m.session_id, m.attempt, 'stop', $2::jsonb) AS seq, 
 -- name: reopen_session
 -- A new attempt of a session that has ended; the state after it.
 SELECT reopen($1, $2) AS state;
+
+-- name: resume_session
+-- Start an ended session again: ok, live, parent_aborted or branch_taken.
+SELECT resume($1, $2, $3, $4::boolean) AS verdict;
+
+-- name: past_of_session
+-- How a session was left: its last attempt, its parent, and where its work was saved last.
+SELECT s.session_id, s.state, s.requires, p.desired AS parent_desired,
+       m.spoke_id, k.name AS spoke, k.online AS spoke_online, m.worktree,
+       w.saved, w.spoke_id AS saved_on
+  FROM sessions s
+  LEFT JOIN sessions p ON p.session_id = s.parent_id
+  LEFT JOIN mappings m ON m.session_id = s.session_id AND m.attempt = s.attempt
+  LEFT JOIN spokes k ON k.spoke_id = m.spoke_id
+  LEFT JOIN LATERAL (
+       SELECT o.saved, o.spoke_id FROM mappings o
+        WHERE o.session_id = s.session_id AND o.saved ->> 'kind' = 'wip'
+          AND o.saved ->> 'commit' IS NOT NULL
+        ORDER BY o.attempt DESC LIMIT 1) w ON true
+ WHERE s.session_id = $1;
+
+-- name: held_somewhere
+-- Sessions of which a spoke has something, or should: those that are named, and all whose last
+-- attempt is live or has a worktree. away: its spoke was revoked, or not heard for that long.
+SELECT s.session_id, s.state, s.attempt, m.spoke_id, m.worktree,
+       coalesce(m.released_at IS NULL AND m.session_id IS NOT NULL, false) AS live,
+       m.accepted_at IS NOT NULL AS accepted,
+       coalesce(p.revoked_at IS NOT NULL
+                OR (NOT p.online AND p.last_seen_at < now() - $2::interval), false) AS away
+  FROM sessions s
+  LEFT JOIN mappings m ON m.session_id = s.session_id AND m.attempt = s.attempt
+  LEFT JOIN spokes p ON p.spoke_id = m.spoke_id
+ WHERE s.session_id = ANY ($1::text[]) OR m.worktree IS NOT NULL
+    OR (m.session_id IS NOT NULL AND m.released_at IS NULL)
+ ORDER BY s.session_id;
+
+-- name: found_worktree
+-- The worktree of a session is back on the spoke where it was last.
+UPDATE mappings m SET worktree = $3 FROM sessions s
+ WHERE m.session_id = $1 AND m.spoke_id = $2 AND m.worktree IS NULL
+   AND s.session_id = m.session_id AND s.attempt = m.attempt
+RETURNING m.attempt;

@@ -32,7 +32,9 @@ SELECT s.boot_id, s.incarnation FROM spokes s WHERE s.spoke_id = $1 FOR UPDATE;
 -- name: held_by_spoke
 -- What the database believes that a spoke holds, and the attempts that it once held.
 SELECT m.session_id, m.attempt, s.attempt AS current_attempt, s.state, s.desired, m.stored,
-       m.released_at IS NULL AS live, m.accepted_at IS NOT NULL AS accepted
+       m.released_at IS NULL AS live, m.accepted_at IS NOT NULL AS accepted,
+       m.released_at IS NOT NULL
+           AND m.release_reason NOT IN ('completed', 'blocked', 'failed', 'aborted') AS given_up
   FROM mappings m JOIN sessions s ON s.session_id = m.session_id
  WHERE m.spoke_id = $1 AND (m.released_at IS NULL OR m.session_id = ANY ($2::text[]))
  ORDER BY m.session_id, m.attempt;

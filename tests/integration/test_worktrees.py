@@ -15,7 +15,8 @@ from protocol.errors import CallError, Conflict, FailedPrecondition, InvalidArgu
 from spoke.clones import Clone, Clones
 from spoke.flight import Flights
 from spoke.git import Git, GitFailed
-from spoke.worktrees import Worktree, Worktrees
+from spoke.planning import Worktree
+from spoke.worktrees import Worktrees
 
 AGENT = {
     "PATH": os.environ["PATH"],
@@ -74,10 +75,10 @@ class House:
                 ready.pop().place.discard(self.worktrees._trash)
 
     def traces(self, session: str) -> list[str]:
-        """Everything on disk that is named after the session, what waits to be erased left out."""
+        """Everything on disk that is named after the session, what was removed left out."""
         found: list[str] = []
         for folder, inner, names in os.walk(self.root):
-            inner[:] = [name for name in inner if name != "trash"]
+            inner[:] = [name for name in inner if name not in ("trash", "kept")]
             found += [f"{folder}/{name}" for name in (*inner, *names) if session in name]
         return sorted(found)
 

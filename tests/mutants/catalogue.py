@@ -65,7 +65,26 @@ POLICIES: Final = (
     ),
     _policy("a storm is believed", "leases", "many >= STORM_LEAST and ", "False and "),
     _policy(
-        "force saves nothing", "keeping", "save=True, branch=False", "save=False, branch=False"
+        "what no ref can hold is removed", "keeping", "    if seen.left_out:\n", "    if False:\n"
+    ),
+    _policy(
+        "an older state counts as saved",
+        "keeping",
+        "    if seen.saved:\n",
+        "    if seen.saved_ref:\n",
+    ),
+    _policy("what lives is resumed", "resuming", "if give_up and not (", "if False and not ("),
+    _policy(
+        "what is saved on a lost machine alone is passed over",
+        "resuming",
+        "if behind and not wish.accept_loss:",
+        "if False:",
+    ),
+    _policy(
+        "what was given up goes on when its spoke is back",
+        "reconcile",
+        "    if one.given_up:\n",
+        "    if False:\n",
     ),
     _policy("dirt is removed", "keeping", "    if seen.dirty:\n", "    if False:\n"),
     _policy(
@@ -74,4 +93,194 @@ POLICIES: Final = (
 )
 
 
-MUTANTS: Final = (*PROTOCOL, *CONNECTIONS, *POLICIES, *FENCES, *TRAPS)
+_SQL: Final = "sql/migrations/0001_first.sql"
+_STORE: Final = "tests/integration/"
+
+
+def _sql(name: str, old: str, new: str, test: str) -> Mutant:
+    return Mutant(name, _SQL, old, new, (f"tests/integration/{test}.py",))
+
+
+#: What keeps two truths apart: attempts, epochs, sequences, locks, and the disk before the deed.
+FENCES: Final = (
+    _sql(
+        "any attempt may write",
+        "IF m.session_id IS NULL OR z.attempt <> a",
+        "IF m.session_id IS NULL",
+        "test_fences",
+    ),
+    _sql(
+        "any connection may write",
+        "WHERE x.spoke_id = sp AND x.epoch = ep FOR KEY SHARE;\n    IF NOT FOUND THEN\n"
+        "        verdict :=",
+        "WHERE x.spoke_id = sp FOR KEY SHARE;\n    IF NOT FOUND THEN\n        verdict :=",
+        "test_append",
+    ),
+    _sql(
+        "what was stored is stored again",
+        "skip := greatest(0, m.stored + 1 - first);",
+        "skip := 0;",
+        "test_append",
+    ),
+    _sql(
+        "a gap is stored",
+        "IF first > m.stored + 1 OR skip >= n THEN",
+        "IF skip >= n THEN",
+        "test_append",
+    ),
+    _sql(
+        "who should reconnect is told to stop",
+        "verdict := 'stale_epoch'; stored := 0;",
+        "verdict := 'superseded'; stored := 0;",
+        "test_append",
+    ),
+    _sql(
+        "late truth is refused",
+        "AND z.state <> 'lost' AND first > m.stored",
+        "AND first > m.stored",
+        "test_append",
+    ),
+    _sql(
+        "an ended attempt writes on",
+        "OR (m.released_at IS NOT NULL AND z.state <> 'lost' AND first > m.stored) THEN",
+        "THEN",
+        "test_append",
+    ),
+    _sql(
+        "an abort ends at its first level",
+        "AND c.on_parent_abort = 'abort-dependents';\n    END LOOP;",
+        "AND false;\n    END LOOP;",
+        "test_aborting",
+    ),
+    _sql(
+        "one key makes two sessions",
+        "CREATE UNIQUE INDEX sessions_key",
+        "CREATE INDEX sessions_key",
+        "test_spawning",
+    ),
+    _sql(
+        "two sessions hold one branch",
+        "CREATE UNIQUE INDEX sessions_branch",
+        "CREATE INDEX sessions_branch",
+        "test_spawning",
+    ),
+    _sql(
+        "what its spoke calls lost has failed",
+        "WHEN 'lost' THEN 'given_up'\n",
+        "\n",
+        "test_append",
+    ),
+    Mutant(
+        "a parent is not held",
+        "sql/queries/sessions.sql",
+        "ORDER BY p.session_id FOR SHARE)",
+        "ORDER BY p.session_id)",
+        ("tests/faults/test_races.py::test_fault_21_abort_against_spawn",),
+    ),
+    Mutant(
+        "born under an aborted parent",
+        "sql/queries/sessions.sql",
+        "(p.desired = 'run' AND NOT session_ended(p.state))",
+        "(NOT session_ended(p.state))",
+        ("tests/integration/test_spawning.py",),
+    ),
+    Mutant(
+        "ended by its id, whatever the attempt",
+        "hub/store/exchange.py",
+        "if locked is None or locked.attempt != attempt:",
+        "if locked is None:",
+        ("tests/integration/test_fences.py",),
+    ),
+    Mutant(
+        "acknowledged when it was sent",
+        "hub/spokes.py",
+        "            try:\n                said = await node.ask(",
+        "            await self._store.outbox.acked(spoke.spoke_id, rows[-1].seq, spoke.epoch)\n"
+        "            try:\n                said = await node.ask(",
+        ("tests/integration/test_hello.py",),
+    ),
+    Mutant(
+        "who is not told does not ask",
+        "hub/bells.py",
+        "async with asyncio.timeout(within):",
+        "async with asyncio.timeout(None):",
+        ("tests/integration/test_several_hubs.py",),
+    ),
+    Mutant(
+        "acted on before it is on the disk",
+        "spoke/attempts.py",
+        "            if new:\n                await in_thread(",
+        "            for order in fresh:\n                self._act(order)\n"
+        "            if new:\n                await in_thread(",
+        ("tests/unit/test_attempts.py",),
+    ),
+    Mutant(
+        "acted on again",
+        "spoke/attempts.py",
+        "for order in orders if order.seq > self.last_seq}",
+        "for order in orders}",
+        ("tests/shell/test_spoke.py",),
+    ),
+    Mutant(
+        "a journal that the disk may lose",
+        "spoke/journal.py",
+        "                os.fdatasync(self._fd)\n",
+        "",
+        ("tests/unit/test_journal.py",),
+    ),
+    Mutant(
+        "an end that the disk may lose",
+        "spoke/folder.py",
+        "            writer.sync()\n",
+        "",
+        ("tests/unit/test_folder.py",),
+    ),
+    Mutant(
+        "told to reconnect, it stops its agents",
+        "spoke/uplink.py",
+        '            case "stale_epoch":\n'
+        "                self._lose(channel)\n"
+        "                channel.drop()\n",
+        '            case "stale_epoch":\n'
+        "                tail.hold()\n"
+        "                tail.ears.superseded()\n",
+        ("tests/shell/test_spoke.py",),
+    ),
+    Mutant(
+        "what a dead supervisor left lives on",
+        "spoke/core/supervise.py",
+        "        life = replace(life, fault=REBOOTED)\n"
+        "    return replace(life, phase=Phase.SWEEPING), [KillMarked()]",
+        "        life = replace(life, fault=REBOOTED)\n    return _swept(life, fact)",
+        ("tests/unit/test_supervise.py",),
+    ),
+    Mutant(
+        "a reboot is a failure",
+        "spoke/core/supervise.py",
+        "    if fault is REBOOTED:\n",
+        "    if False:\n",
+        ("tests/unit/test_supervise.py",),
+    ),
+)
+
+
+def _work(name: str, file: str, old: str, new: str) -> Mutant:
+    tests = ("tests/integration/test_nothing_unsaved_is_removed.py",)
+    return Mutant(name, f"spoke/{file}.py", old, new, tests)
+
+
+WORK: Final = (
+    _work("removed unsaved", "removal", "if seen.left_out and not wish.force:", "if False:"),
+    _work(
+        "untracked files are left out",
+        "desk",
+        '"ls-files", "-z", "-m", "-o", "-d"',
+        '"ls-files", "-z", "-m", "-d"',
+    ),
+    _work("an older state will do", "saving", "self.old_tree == self.tree", "True"),
+    _work("what was staged is lost", "saving", "if state.staged is not None:", "if False:"),
+    _work("a branch that HEAD left is lost", "saving", "    parents.append(state.tip)\n", ""),
+)
+
+
+MUTANTS: Final = (*PROTOCOL, *CONNECTIONS, *POLICIES, *FENCES, *TRAPS, *WORK)

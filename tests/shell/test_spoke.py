@@ -376,7 +376,7 @@ async def test_a_worktree_is_looked_at_and_removed_when_nobody_works_there(house
     await house.said("s1", "work")
     starting = await house.exchange.until_kind("starting", "s1")
     where = {"sessionId": "s1", "worktree": starting["worktree"], "branch": "coord/s1"}
-    remove = {**where, "save": True, "deleteBranch": True}
+    remove = {**where, "force": False, "deleteBranch": True}
     with pytest.raises(FailedPrecondition, match="SESSION_LIVE"):
         await house.exchange.ask("worktree.remove", remove)
     await house.exchange.say("s1", MessageOrder(message_id="m1", text="go"))
@@ -390,14 +390,23 @@ async def test_a_worktree_is_looked_at_and_removed_when_nobody_works_there(house
         1,
     )
     gone: Any = await house.exchange.ask("worktree.remove", remove)
-    assert gone == {"removed": True, "savedRef": "refs/coord/wip/s1", "reason": ""}
+    assert (gone["removed"], gone["savedRef"], gone["reason"]) == (True, "refs/coord/wip/s1", "")
+    [entry] = (await house.exchange.ask("worktree.trash", {}))["items"]
+    assert entry["id"] == gone["trash"]
     assert not Path(starting["worktree"]).exists()
     assert (await house.exchange.ask("worktree.inspect", where)) == {
         "exists": False, "head": None, "dirty": False, "dirtyPaths": [], "ahead": 0,
         "merged": False, "pushed": False, "savedRef": None, "saved": False, "leftOut": [],
+        "sourceAway": "",
     }  # fmt: skip
     with pytest.raises(CallError, match="BAD_PATH"):
         await house.exchange.ask("worktree.inspect", {**where, "worktree": "/etc/s1"})
+    back: Any = await house.exchange.ask("worktree.restore", {"id": gone["trash"]})
+    assert back["worktree"] == starting["worktree"]
+    worktree = Path(back["worktree"])
+    assert (worktree / "file").read_text() == "new\n"
+    assert git(worktree, "log", "-1", "--format=%s %D") == "work HEAD -> coord/s1"
+    assert (await house.exchange.ask("worktree.trash", {}))["items"] == []
 
 
 async def test_a_second_attempt_resumes_its_branch(house: House) -> None:

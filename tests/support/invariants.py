@@ -17,7 +17,9 @@ Key = tuple[str, int]  #: a session's id and an attempt of it
 
 FINAL: Final = frozenset(str(state) for state in State if state.ended)
 #: What the hub may still tell of a session that has ended, with no state in it.
-AFTERWARDS: Final = frozenset({"message", "notify", "child_notify", "cleaned", "saved", "unsaved"})
+AFTERWARDS: Final = frozenset(
+    {"message", "notify", "child_notify", "cleaned", "saved", "unsaved", "restored"}
+)
 
 
 @dataclass(frozen=True, slots=True)

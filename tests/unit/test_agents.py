@@ -24,6 +24,8 @@ def bearings(prompt: str = "do it", parent: str | None = None) -> Bearings:
         "ses_1",
         parent,
         2,
+        True,
+        None,
         "task",
         Path("/w"),
         "b",
@@ -78,6 +80,7 @@ def test_little_of_the_daemons_environment_passes() -> None:
 def test_an_agent_is_told_who_it_is() -> None:
     assert bearings(parent="ses_0").variables() == {
         "COORD_SESSION_ID": "ses_1", "COORD_PARENT_SESSION_ID": "ses_0", "COORD_ATTEMPT": "2",
+            "COORD_RESUMED": "1",
         "COORD_TASK": "task", "COORD_WORKTREE": "/w", "COORD_BRANCH": "b", "COORD_REPO": "/r",
         "COORD_PROMPT_FILE": "/p", "COORD_URL": "ws://h:1", "COORD_TOKEN_FILE": "/t",
         "COORD_PROMPT": "do it",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.core.keeping import Keep, Remove, decide
+from hub.core.keeping import Keep, Remove, decide, steps
 from protocol.ops.wire import Inspected
 from protocol.session import ENDED, State
 
@@ -39,7 +39,7 @@ def test_what_cannot_be_seen_is_kept() -> None:
 def test_what_is_safe_elsewhere_is_removed(seen: Inspected, why: str) -> None:
     choice = decide(State.COMPLETED, seen, force=False)
     assert isinstance(choice, Remove)
-    assert (choice.why, choice.save) == (why, False)
+    assert (choice.why, choice.force) == (why, False)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_what_would_be_lost_is_kept_or_saved_first(seen: Inspected) -> None:
     assert isinstance(decide(State.FAILED, seen, force=False), Keep)
     forced = decide(State.FAILED, seen, force=True)
     assert isinstance(forced, Remove)
-    assert forced.save
+    assert forced.force
 
 
 @given(
@@ -74,4 +74,30 @@ def test_nothing_unsaved_is_ever_removed(seen: Inspected, state: State, force: b
     unsaved = seen.dirty or (seen.ahead and not seen.merged and not seen.pushed)
     at_risk = seen.left_out or (unsaved and not seen.saved)
     if isinstance(choice, Remove) and at_risk:
-        assert choice.save
+        assert choice.force
+
+
+def test_a_branch_of_the_repository_goes_only_if_it_is_merged() -> None:
+    merged = CLEAN.model_copy(update={"merged": True})
+    for seen, goes in ((merged, True), (CLEAN.model_copy(update={"pushed": True}), False)):
+        choice = decide(State.COMPLETED, seen, force=False, remote=True)
+        assert isinstance(choice, Remove)
+        assert choice.remote is goes
+        said = steps(choice, seen, "b", asked_remote=True)
+        assert any("at its repository" in step for step in said)
+
+
+def test_a_rehearsal_says_each_step_with_its_proof() -> None:
+    seen = CLEAN.model_copy(update={"ahead": 2, "merged": True})
+    choice = decide(State.COMPLETED, seen, force=False)
+    assert isinstance(choice, Remove)
+    first, second = steps(choice, seen, "feat/x", asked_remote=False)
+    assert "merged" in first
+    assert "feat/x" in second
+
+
+def test_what_a_repository_that_is_away_would_prove_is_not_proven() -> None:
+    seen = CLEAN.model_copy(update={"ahead": 1, "source_away": "no route to host"})
+    choice = decide(State.COMPLETED, seen, force=False)
+    assert isinstance(choice, Keep)
+    assert "no route to host" in choice.why

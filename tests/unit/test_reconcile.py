@@ -51,6 +51,12 @@ def test_what_was_given_up_too_early_goes_on() -> None:
     assert _verdict(_item(), [lost], KNOWN) == ("continue", 7)
 
 
+@pytest.mark.parametrize("state", [State.QUEUED, State.ABORTED])
+def test_what_starts_elsewhere_or_was_aborted_unseen_is_superseded(state: State) -> None:
+    given_up = replace(HELD, live=False, state=state, given_up=True)
+    assert _verdict(_item(), [given_up], KNOWN)[0] == "superseded"
+
+
 @pytest.mark.parametrize(
     ("item", "held", "known"),
     [(_item(), [], []), (_item(3), [HELD], KNOWN), (_item(), [], KNOWN)],

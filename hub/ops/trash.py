@@ -1,0 +1,52 @@
+"""trash.list, trash.restore: removed worktrees that can be had back."""
+
+from __future__ import annotations
+
+from hub.desk import Asked, Desk
+from hub.ops.registry import Operation
+from hub.spokes import read_answer
+from protocol.errors import CallError
+from protocol.ops.catalogue import TRASH_LIST, TRASH_RESTORE, WORKTREE_RESTORE, WORKTREE_TRASH
+from protocol.ops.sessions import TrashEntry, TrashList, TrashListParams, TrashRestoreParams
+from protocol.ops.wire import GivenBack, Trash
+
+SPOKE_SECONDS = 60.0
+
+
+async def list_trash(desk: Desk, asked: Asked[TrashListParams]) -> TrashList:
+    which = asked.params.spoke
+    spokes = await desk.store.exchange.spokes()
+    if which is not None:
+        spokes = [await desk.store.exchange.spoke(which)]
+    items: list[TrashEntry] = []
+    unasked: list[str] = []
+    for spoke in spokes:
+        try:
+            said = await desk.reach.ask(
+                asked.context, spoke.spoke_id, WORKTREE_TRASH.name, {}, within=SPOKE_SECONDS
+            )
+            found = read_answer(Trash, said).items
+        except CallError:
+            unasked.append(spoke.name)
+            continue
+        items += [TrashEntry(**item.model_dump(), spoke=spoke.name) for item in found]
+    return TrashList(items=items, unasked=unasked)
+
+
+async def restore(desk: Desk, asked: Asked[TrashRestoreParams]) -> GivenBack:
+    spoke = await desk.store.exchange.spoke(asked.params.spoke)
+    said = await desk.reach.ask(
+        asked.context,
+        spoke.spoke_id,
+        WORKTREE_RESTORE.name,
+        {"id": asked.params.id},
+        within=SPOKE_SECONDS,
+    )
+    back = read_answer(GivenBack, said)
+    if await desk.store.resuming.found_worktree(back.session_id, spoke.spoke_id, back.worktree):
+        await desk.store.sessions.note(back.session_id, "restored", {"worktree": back.worktree})
+        desk.bells.ring(back.session_id)
+    return back
+
+
+OPERATIONS = (Operation(TRASH_LIST, list_trash), Operation(TRASH_RESTORE, restore))

@@ -1,0 +1,110 @@
+"""A session comes back: where its branch was and what was in its files, from what was saved."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from spoke.clones import Clone
+from spoke.git import GitFailed
+from spoke.place import Place
+from spoke.saving import STAGED, WORK
+
+_log = logging.getLogger(__name__)
+
+FETCH_SECONDS: Final = 300.0
+_FETCH: Final = (
+    "fetch",
+    "--quiet",
+    "--no-tags",
+    "--no-write-fetch-head",
+    "--no-recurse-submodules",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What the hub knows of a session that ran before: where its branch began, and the newest
+    commit that its work was saved as."""
+
+    begun_at: str | None
+    saved: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """`tip`: where the branch is. `files`: the commit whose files are laid over those of `tip`."""
+
+    tip: str
+    files: str | None
+
+
+async def find(clone: Clone, session: str, branch: str, wanted: str | None) -> Back | None:
+    """Puts the branch where it was. None: nothing of it is within reach, it begins anew.
+
+    What the repository has goes before what is here: another spoke may have written it since. A
+    branch that went on after the last save wins over that save.
+    """
+    saved = await _saved(clone, session, wanted)
+    here, there = await clone.objects(
+        f"refs/heads/{branch}^{{commit}}", f"refs/remotes/origin/{branch}^{{commit}}"
+    )
+    tip, files = (None, None) if saved is None else await _parts(clone, saved, session)
+    for newer in (there, here):
+        if newer is not None and newer != tip and (tip is None or await _has(clone, newer, tip)):
+            tip, files = newer, None
+    if tip is None:
+        return None
+    if here not in (None, tip) and not await _has(clone, tip, here):
+        kept = f"refs/coord/salvage/{session}/branch-{str(here)[:12]}"
+        await clone.run(["update-ref", kept, str(here)])
+    if here != tip:
+        await clone.run(["update-ref", "--create-reflog", f"refs/heads/{branch}", tip])
+    if files is not None:
+        await clone.run(["update-ref", f"refs/coord/wip/{session}", files])
+    return Back(tip, files)
+
+
+async def lay_out(clone: Clone, place: Place, back: Back) -> None:
+    """Brings the files of a saved state into a worktree that has those of its branch.
+
+    Nothing is staged: what was new is unknown to git again, what was changed is changed again.
+    """
+    if back.files is not None:
+        await place.change(clone, back.tip, back.files)
+        await clone.run(["read-tree", back.tip], git_dir=place.admin, env=place.git_env())
+
+
+async def _saved(clone: Clone, session: str, wanted: str | None) -> str | None:
+    ref, copy = f"refs/coord/wip/{session}", f"refs/coord/fetched/{session}"
+    try:
+        argv = [*_FETCH, "--", clone.url, f"+{ref}:{copy}"]
+        await clone.run(argv, timeout=FETCH_SECONDS)
+    except GitFailed as failure:
+        _log.info("no saved state of %s is fetched: %s", session, failure.message)
+    names = [f"{copy}^{{commit}}", f"{ref}^{{commit}}"]
+    found = await clone.objects(*names, *([f"{wanted}^{{commit}}"] if wanted else []))
+    known = [sha for sha in found if sha is not None]
+    return wanted if wanted in known else (known[0] if known else None)
+
+
+async def _parts(clone: Clone, commit: str, session: str) -> tuple[str | None, str | None]:
+    """The branch's commit and the files of a saved state: see `spoke.saving`."""
+    parents, said = await _read(clone, commit)
+    if said != WORK + session:
+        return commit, None
+    commits = [sha for sha in parents if (await _read(clone, sha))[1] != STAGED + session]
+    return (commits[-1] if commits else None), commit
+
+
+async def _read(clone: Clone, commit: str) -> tuple[Sequence[str], str]:
+    """The parents of a commit and the first line that it says."""
+    head, _, text = (await clone.run(["cat-file", "commit", commit])).partition("\n\n")
+    words = [line.split(" ") for line in head.splitlines()]
+    return [word[1] for word in words if word[0] == "parent"], text.partition("\n")[0]
+
+
+async def _has(clone: Clone, commit: str, older: str) -> bool:
+    return not int(await clone.run(["rev-list", "--count", older, "--not", commit]))
