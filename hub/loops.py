@@ -17,6 +17,7 @@ from hub.reaping import Reaper
 from hub.reception import Reception
 from hub.waking import Waker
 from hub.watching import Watch
+from protocol import tokens
 from protocol.errors import CallError
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,6 @@ class Placement:
             return False
         waiting = await desk.store.outbox.waiting([r.spoke_id for r in rooms], PLACED_AT_ONCE)
         self.idle = not waiting
-        attempts = {row.session_id: row.attempt + 1 for row in waiting}
         places = placement.decide(
             [
                 placement.Waiting(row.session_id, row.wanted_spoke, views.labels(row.requires))
@@ -93,14 +93,13 @@ class Placement:
         )
         if not places:
             return False
-        choices = [
-            (p.session_id, p.spoke_id, desk.spokes.mint(p.session_id, attempts[p.session_id]))
-            for p in places
-        ]
-        placed = await desk.store.outbox.assign(choices)
-        desk.spokes.deliver(placed)
+        minted = {place.session_id: tokens.new(tokens.Kind.SESSION) for place in places}
+        placed = await desk.store.outbox.assign(
+            [(p.session_id, p.spoke_id, tokens.digest(minted[p.session_id])) for p in places]
+        )
+        desk.spokes.deliver(placed, minted)
         desk.bells.ring(*(row.session_id for row in placed))
-        was_all = len(waiting) < PLACED_AT_ONCE and len(placed) == len(choices)
+        was_all = len(waiting) < PLACED_AT_ONCE and len(placed) == len(places)
         return bool(placed) and not was_all
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -49,6 +49,9 @@ class Connected:
     link: LinkId
     epoch: int
     at_hand: list[PlacedRow] = field(default_factory=list[PlacedRow])  #: just committed, not told
+    # Session tokens of starts that are not told yet. Only their digests are in the database, and
+    # another hub, or a later link, may have put another one there: so they go with the link.
+    tokens: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
     dispatcher: asyncio.Task[None] | None = field(default=None)
 
 
@@ -59,8 +62,6 @@ class Spokes:
         self._connected: dict[str, Connected] = {}
         self._heard: set[str] = set()
         self._beats: dict[tuple[str, int], int] = {}
-        # Session tokens of starts not delivered yet. Only their digests are in the database.
-        self._minted: dict[tuple[str, int], str] = {}
 
     def connect(self, node: Node, spoke: Connected) -> None:
         """The spoke is welcome: what is in its outbox is told from now on."""
@@ -109,22 +110,22 @@ class Spokes:
         heard, self._heard = self._heard, set()
         return sorted(heard)
 
-    def mint(self, session_id: str, attempt: int) -> bytes:
-        """A session token for an attempt that is about to be ordered; its digest."""
-        token = tokens.new(tokens.Kind.SESSION)
-        self._minted[session_id, attempt] = token
-        return tokens.digest(token)
-
     # The outbox, told in order.
 
-    def deliver(self, placed: Sequence[PlacedRow]) -> None:
-        """These orders were committed: tell them, or the hub that the spoke is connected to."""
+    def deliver(self, placed: Sequence[PlacedRow], minted: Mapping[str, str]) -> None:
+        """These orders were committed: tell them, or the hub that the spoke is connected to.
+
+        ``minted``: the tokens of their sessions.
+        """
         for row in placed:
             spoke = self._connected.get(row.spoke_id)
             if spoke is None:
                 self._bells.ring(outbox(row.spoke_id))
             else:
                 spoke.at_hand.append(row)
+                # One that was told already, after a look, has got another token.
+                if (token := minted.get(row.session_id)) is not None:
+                    spoke.tokens.setdefault((row.session_id, row.attempt), token)
                 self._bells.ring_here(outbox(row.spoke_id))
 
     async def look(self) -> None:
@@ -153,7 +154,7 @@ class Spokes:
     async def _tell(self, node: Node, spoke: Connected, told: int) -> int:
         """Tell what is pending after ``told``; the last sequence number that is on its disk."""
         while rows := await self._next(spoke, told):
-            rows, orders = await self._fitting(rows)
+            rows, orders = await self._fitting(spoke, rows)
             params: Object = {"epoch": spoke.epoch, "orders": orders}
             try:
                 said = await node.ask(spoke.link, SPOKE_ORDERS.name, params, within=ORDERS_SECONDS)
@@ -165,7 +166,7 @@ class Spokes:
             taken = read_answer(OrdersTaken, said)
             await self._store.outbox.acked(spoke.spoke_id, taken.accepted, spoke.epoch)
             for row in rows:
-                self._minted.pop((row.session_id, row.attempt), None)
+                spoke.tokens.pop((row.session_id, row.attempt), None)
             refused = {refusal.seq: refusal.reason for refusal in taken.refused}
             for row in rows:
                 if row.seq in refused and row.kind == "start":
@@ -183,13 +184,13 @@ class Spokes:
         return await self._store.outbox.pending(spoke.spoke_id, told, ORDERS_AT_ONCE)
 
     async def _fitting(
-        self, rows: Sequence[OrderRow]
+        self, spoke: Connected, rows: Sequence[OrderRow]
     ) -> tuple[Sequence[OrderRow], list[JsonValue]]:
         """The first orders, as many as one frame surely takes; at least one."""
         orders: list[JsonValue] = []
         room = ORDERS_BYTES
         for row in rows:
-            order = (await self._order(row)).model_dump(mode="json", by_alias=True)
+            order = (await self._order(spoke, row)).model_dump(mode="json", by_alias=True)
             room -= len(encode(order))
             if orders and room < 0:
                 break
@@ -206,10 +207,10 @@ class Spokes:
             self._bells.ring(row.session_id, QUEUE)
         return row.seq
 
-    async def _order(self, row: OrderRow) -> Order:
+    async def _order(self, spoke: Connected, row: OrderRow) -> Order:
         body: StartOrder | MessageOrder | StopOrder | None = None
         if row.kind == "start":
-            body = await self._start(row)
+            body = await self._start(spoke, row)
         elif row.kind == "message":
             body = MessageOrder.model_validate(row.body)
         elif row.kind == "stop":
@@ -224,7 +225,7 @@ class Spokes:
             }
         )
 
-    async def _start(self, row: OrderRow) -> StartOrder:
+    async def _start(self, spoke: Connected, row: OrderRow) -> StartOrder:
         return StartOrder.model_validate(
             {
                 **_SPEC.validate_python(row.spec),
@@ -235,7 +236,7 @@ class Spokes:
                 "agent": row.agent,
                 "parent_session_id": row.parent_id,
                 **await self._earlier(row),
-                "credential": await self._credential(row),
+                "credential": await self._credential(spoke, row),
             }
         )
 
@@ -257,10 +258,13 @@ class Spokes:
             "agent_session_id": was.agent_session_id,
         }
 
-    async def _credential(self, row: OrderRow) -> str:
-        token = self._minted.get((row.session_id, row.attempt))
-        if token is None:  # a hub that died had it in memory
-            digest = self.mint(row.session_id, row.attempt)
-            await self._store.outbox.set_credential(row.session_id, row.attempt, digest)
-            token = self._minted[row.session_id, row.attempt]
+    async def _credential(self, spoke: Connected, row: OrderRow) -> str:
+        token = spoke.tokens.get((row.session_id, row.attempt))
+        if token is None:  # another hub, or one that died, had it in memory
+            token = tokens.new(tokens.Kind.SESSION)
+            digest = tokens.digest(token)
+            given = (row.session_id, row.attempt, digest, spoke.epoch)
+            if not await self._store.outbox.set_credential(*given):
+                raise Unavailable("TRY_AGAIN", f"{row.session_id} is not for this link any more")
+            spoke.tokens[row.session_id, row.attempt] = token
         return token

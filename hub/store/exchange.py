@@ -223,8 +223,13 @@ class Outbox:
         """Its orders up to ``seq`` are on its disk, said the connection with this epoch."""
         await queries.ack_orders.all(self._pool, spoke_id, seq, epoch)
 
-    async def set_credential(self, session_id: str, attempt: int, digest: bytes) -> None:
-        await queries.set_credential.all(self._pool, session_id, attempt, digest)
+    async def set_credential(
+        self, session_id: str, attempt: int, digest: bytes, epoch: int
+    ) -> bool:
+        """Another token for an attempt that is to be told over the link with this epoch. False:
+        that is not the newest, or the order has arrived."""
+        row = await queries.set_credential.one(self._pool, session_id, attempt, digest, epoch)
+        return row is not None
 
     async def refused(
         self, session_id: str, attempt: int, why: str, epoch: int | None = None

@@ -468,7 +468,11 @@ BEGIN
      WHERE x.spoke_id = sp AND x.online AND NOT x.cordoned AND NOT x.draining
        AND x.revoked_at IS NULL
     RETURNING x.cmd_seq INTO seq;
-    IF seq IS NULL THEN
+    -- Counted under the lock of the spoke: another hub may have filled it since the decision.
+    IF seq IS NULL OR (SELECT count(*) FROM mappings m WHERE m.spoke_id = sp
+                          AND m.released_at IS NULL) > (SELECT x.slots FROM spokes x
+                                                         WHERE x.spoke_id = sp) THEN
+        UPDATE spokes x SET cmd_seq = x.cmd_seq - 1 WHERE x.spoke_id = sp AND seq IS NOT NULL;
         DELETE FROM mappings m WHERE m.session_id = s AND m.attempt = assign.attempt;
         RETURN;
     END IF;

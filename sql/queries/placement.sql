@@ -65,9 +65,12 @@ UPDATE mappings m SET accepted_at = now() FROM acked a
 RETURNING m.session_id;
 
 -- name: set_credential
--- A fresh session token for an attempt whose first one was only in the memory of a hub that died.
-UPDATE mappings SET credential = $3 WHERE session_id = $1 AND attempt = $2 AND released_at IS NULL
-RETURNING session_id;
+-- A fresh session token for an attempt whose first one was only in the memory of another hub. Not
+-- once its order has arrived: the agent has that token then.
+UPDATE mappings m SET credential = $3
+ WHERE m.session_id = $1 AND m.attempt = $2 AND m.released_at IS NULL AND m.accepted_at IS NULL
+   AND EXISTS (SELECT FROM spokes p WHERE p.spoke_id = m.spoke_id AND p.epoch = $4)
+RETURNING m.session_id;
 
 -- name: refuse_start
 -- The spoke would not have it: back to the queue, another attempt, not at once.

@@ -10,8 +10,9 @@ import pytest
 
 from hub.bells import Bells
 from hub.spokes import Connected, Spokes
-from hub.store import Store
+from hub.store import Postgres, Store
 from hub.store.rows import PlacedRow
+from protocol import tokens
 from protocol.aio.node import Context, Node
 from protocol.codec import Object
 from protocol.ops.catalogue import SPOKE_ORDERS
@@ -39,12 +40,12 @@ class FarSide:
     async def told(self, orders: int) -> list[tuple[object, object]]:
         """The numbers and kinds of the orders, once there are so many."""
         async with asyncio.timeout(20):
-            while len(self._orders()) < orders:
+            while len(self.orders()) < orders:
                 self.news.clear()
                 await self.news.wait()
-        return [(order["seq"], order["kind"]) for order in self._orders()]
+        return [(order["seq"], order["kind"]) for order in self.orders()]
 
-    def _orders(self) -> list[Object]:
+    def orders(self) -> list[Object]:
         return [order for frame in self.frames for order in frame]
 
 
@@ -83,20 +84,21 @@ async def house(store: Store) -> AsyncGenerator[House]:
 
 async def test_orders_are_told_as_they_are_committed(house: House) -> None:
     for n in range(1, 4):
-        house.spokes.deliver(await house.place())
+        house.spokes.deliver(await house.place(), {})
         assert await house.far.told(n) == [(seq, "start") for seq in range(1, n + 1)]
 
 
 async def test_what_another_hub_ordered_before_is_told_before(house: House) -> None:
     await house.place()
-    house.spokes.deliver(await house.place())
+    house.spokes.deliver(await house.place(), {})
     assert await house.far.told(2) == [(1, "start"), (2, "start")]
 
 
 async def test_what_was_said_meanwhile_comes_with_its_start(house: House) -> None:
     id = (await rows.spawn(house.store)).session_id
     await house.store.sessions.say(id, "msg_1", "before it was placed", "queue", None)
-    house.spokes.deliver(await house.store.outbox.assign([(id, house.spoke_id, id.encode())]))
+    placed = await house.store.outbox.assign([(id, house.spoke_id, id.encode())])
+    house.spokes.deliver(placed, {})
     assert await house.far.told(2) == [(1, "start"), (2, "message")]
     assert len(house.far.frames) == 1
 
@@ -105,3 +107,43 @@ async def test_a_look_finds_what_nobody_rang_for(house: House) -> None:
     await house.place()
     await house.spokes.look()
     assert await house.far.told(1) == [(1, "start")]
+
+
+async def test_an_order_carries_the_token_that_the_database_knows(house: House) -> None:
+    """Whichever hub placed it, and whatever another one made for it in vain."""
+    placed = await house.place()
+    minted = tokens.new(tokens.Kind.SESSION)
+    house.spokes.deliver(placed, {placed[0].session_id: minted})
+    await house.place()  # by another hub: its token is in that hub's memory
+    house.spokes.deliver([], {})
+    await house.spokes.look()
+    await house.far.told(2)
+    first, second = (order["body"]["credential"] for order in house.far.orders())
+    assert first == minted
+    found = await house.store.access.session_of(second)
+    assert found is not None
+
+
+async def test_an_old_link_makes_no_token(house: House, store: Store) -> None:
+    [placed] = await house.place()
+    new = await store.exchange.greet(rows.hello(house.spoke_id), "1", 45)
+    assert new is not None
+    token = tokens.new(tokens.Kind.SESSION)
+    digest = tokens.digest(token)
+    given = (placed.session_id, placed.attempt, digest)
+    assert not await store.outbox.set_credential(*given, new.epoch - 1)
+    assert await store.access.session_of(token) is None
+    assert await store.outbox.set_credential(*given, new.epoch)
+    assert await store.access.session_of(token) is not None
+
+
+async def test_two_hubs_fill_no_spoke_beyond_its_slots(store: Store, connections: Postgres) -> None:
+    spoke_id, _ = await rows.spoke(store)
+    await connections.pool.execute("UPDATE spokes SET slots = 3 WHERE spoke_id = $1", spoke_id)
+    ids = [(await rows.spawn(store)).session_id for _ in range(12)]
+
+    async def place(id: str) -> int:
+        return len(await store.outbox.assign([(id, spoke_id, id.encode())]))
+
+    assert sum(await asyncio.gather(*(place(id) for id in ids))) == 3
+    assert [row.seq for row in await store.outbox.pending(spoke_id, 0, 99)] == [1, 2, 3]
