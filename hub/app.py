@@ -21,6 +21,7 @@ from hub.gate import Gate
 from hub.health import Health
 from hub.hello import initialize
 from hub.links import Links
+from hub.memory import Memory
 from hub.ops.registry import handlers
 from hub.ops.spokes import new_join
 from hub.ops.table import OPERATIONS
@@ -121,6 +122,7 @@ async def serve(settings: HubSettings) -> AsyncGenerator[RunningHub]:
             links=links,
             reach=Reach(instance, store.fleet, spokes, bells),
             health=health,
+            memory=Memory(),
         )
         ours = version("coord")
         greet = initialize(desk, ours)

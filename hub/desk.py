@@ -10,6 +10,7 @@ from hub.bells import Bells
 from hub.core.rights import Principal
 from hub.feed import Feed
 from hub.health import Health
+from hub.memory import Memory
 from hub.reach import Reach
 from hub.settings import HubSettings
 from hub.spokes import Spokes
@@ -39,6 +40,7 @@ class Desk:
     links: Links
     reach: Reach
     health: Health
+    memory: Memory
     #: Calls with a key that this hub runs: set when they are over. By owner and key.
     running: dict[tuple[str, str], asyncio.Event] = field(
         default_factory=dict[tuple[str, str], asyncio.Event]

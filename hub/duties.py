@@ -11,13 +11,17 @@ from typing import Final
 from hub.bells import POLL_SECONDS, QUEUE
 from hub.desk import Desk
 from hub.leading import Leader
+from hub.ops import views
 from hub.ops.aborting import abort_one
+from hub.store.sessions import Filters
 from protocol.errors import FailedPrecondition
 from protocol.session import State
 
 logger = logging.getLogger(__name__)
 
 PARTITION_DAYS: Final = 3
+REMEMBER_SECONDS: Final = 15.0
+_LIVE: Final = Filters(None, None, ended=False, spoke=None, labels={}, before=None, limit=500)
 TIDY_SECONDS: Final = 3_600.0
 HOUSE: Final = "the hub"  #: who asks, where nobody did
 _DAY: Final = 86_400.0
@@ -47,6 +51,21 @@ class Deadlines:
             why = "its spoke did not take the order in time"
             await desk.store.outbox.refused(silent.session_id, silent.attempt, why)
             desk.bells.ring(silent.session_id, QUEUE)
+
+
+@dataclass(slots=True)
+class Remembering:
+    """What a hub can say while the database is away. Every hub's, not the leader's alone."""
+
+    desk: Desk
+
+    async def turn(self) -> None:
+        store, memory = self.desk.store, self.desk.memory
+        memory.keep_spokes([views.spoke(row) for row in await store.exchange.spokes()])
+        page = await store.sessions.page(_LIVE)
+        rows = await store.sessions.views([row.session_id for row in page])
+        memory.keep([views.session(row) for row in rows])
+        await asyncio.sleep(REMEMBER_SECONDS)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hub.bells import POLL_SECONDS, QUEUE, ROOM, SPAWNED
 from hub.core import placement
 from hub.desk import Desk
-from hub.duties import Deadlines, Retention
+from hub.duties import Deadlines, Remembering, Retention
 from hub.leading import Leader
 from hub.ops import views
 from hub.reaping import Reaper
@@ -38,6 +38,7 @@ async def run(desk: Desk, waker: Waker, version: str) -> None:
         group.create_task(_forever("asks", Reception(desk).turn))
         group.create_task(_forever("reaper", Reaper(desk, leader).turn))
         group.create_task(_forever("deadlines", Deadlines(desk, leader).turn))
+        group.create_task(_forever("memory", Remembering(desk).turn))
         group.create_task(_forever("retention", Retention(desk, leader).turn))
 
 

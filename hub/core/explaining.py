@@ -28,6 +28,15 @@ class Situation:
     spokes_fitting: int  #: online, not cordoned, with the labels; whether or not they have room
     worktree: str | None
     said: str | None  #: of how it ended, in a sentence; where there is one
+    now: datetime
+    not_before: datetime | None  #: it is not placed earlier
+    placed_at: datetime | None  #: its start order was written, or the spoke was last welcome since
+    taken: bool  #: the start order is on the spoke's disk
+    take_within: timedelta
+    lease_ends: datetime | None  #: its spoke is silent: when that is called out of reach
+    replaced_at: datetime | None  #: it is replaceable: when it is started elsewhere
+    stop_waits_since: datetime | None  #: a stop order that its spoke has not taken
+    doubt: str | None  #: why nobody is called out of reach, or given up, just now
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,10 @@ def _queued(now: Situation) -> Story:
         can = ["coordctl ps", "coordctl spoke list"]
     if now.reason:
         fact += f" (it came back to the queue: {now.reason})"
+    fact += _for(now, now.since)
     then = "placed as soon as a spoke has room"
+    if now.not_before is not None and now.not_before > now.now:
+        then = f"placed as soon as a spoke has room, but not before {now.not_before:%H:%M:%S} UTC"
     if now.queue_deadline is not None:
         then += ", or aborted when its time to be placed is over"
     can.append(f"coordctl abort {now.session_id}")
@@ -82,21 +94,29 @@ def _wants(now: Situation) -> str:
 
 
 def _starting(now: Situation) -> Story:
+    can = [f"coordctl logs -f {now.session_id}", f"coordctl abort {now.session_id}"]
+    if now.state is State.ASSIGNED and not now.taken:
+        until = None if now.placed_at is None else now.placed_at + now.take_within
+        return Story(
+            f"its order waits for {now.spoke} to take it{_for(now, now.placed_at)}{_silent(now)}",
+            "queued again if it is not taken in time while the spoke is connected",
+            until,
+            ["coordctl spoke list", *can],
+        )
     return Story(
-        f"{now.spoke} makes its worktree and starts its agent",
-        "running when the agent's process is alive; queued again if the spoke refuses or is silent "
-        "for 60 s",
-        None,
-        [f"coordctl logs -f {now.session_id}", f"coordctl abort {now.session_id}"],
+        f"{now.spoke} makes its worktree and starts its agent{_for(now, now.since)}{_silent(now)}",
+        "running when the agent's process is alive" + _if_silent(now),
+        now.lease_ends,
+        can,
     )
 
 
 def _running(now: Situation) -> Story:
     then = "aborted when its time is over" if now.run_deadline else "ends when its agent ends"
     return Story(
-        f"its agent works on {now.spoke}",
-        then,
-        now.run_deadline,
+        f"its agent works on {now.spoke}{_silent(now)}",
+        then + _if_silent(now),
+        now.lease_ends or now.run_deadline,
         [
             f"coordctl logs -f {now.session_id}",
             f"coordctl message {now.session_id} TEXT",
@@ -105,25 +125,61 @@ def _running(now: Situation) -> Story:
     )
 
 
+def _silent(now: Situation) -> str:
+    if now.lease_ends is None:
+        return ""
+    return f"; the spoke has not been heard{_for(now, now.spoke_seen_at)}{_last_seen(now)}"
+
+
+def _if_silent(now: Situation) -> str:
+    if now.lease_ends is None:
+        return ""
+    return f"; unknown if the spoke stays silent{_unless(now)}"
+
+
 def _unknown(now: Situation) -> Story:
+    fact = f"{now.spoke} is out of reach{_for(now, now.spoke_seen_at)}{_last_seen(now)}"
+    can = ["coordctl spoke list", f"coordctl abort {now.session_id}"]
+    if now.replaced_at is not None:
+        return Story(
+            f"{fact}; its agent ends itself, if it has not yet",
+            f"running again when the spoke is back; else started elsewhere{_unless(now)}",
+            now.replaced_at,
+            can,
+        )
     return Story(
-        f"{now.spoke} is out of reach{_last_seen(now)}; its agent may well be working",
-        "running again when the spoke is back; lost if it stays away",
+        f"{fact}; its agent may well be working",
+        f"running again when the spoke is back; lost if it stays away{_unless(now)}",
         now.since + now.lost_after,
-        ["coordctl spoke list", f"coordctl abort {now.session_id}"],
+        can,
     )
 
 
+def _unless(now: Situation) -> str:
+    """The reaper may have its doubts."""
+    return "" if now.doubt is None else f" (not now: {now.doubt})"
+
+
 def _aborting(now: Situation) -> Story:
+    waits = _for(now, now.stop_waits_since or now.since)
+    if now.spoke_online and now.stop_waits_since is not None:
+        return Story(
+            f"the order waits for {now.spoke} to take it{waits}{_silent(now)}",
+            "its processes are ended as soon as the spoke has it" + _if_silent(now),
+            now.lease_ends,
+            [f"coordctl abort --now {now.session_id}", "coordctl spoke list"],
+        )
     if now.spoke_online:
         return Story(
-            f"{now.spoke} ends its processes: INT, TERM after 8 s, KILL after 16 s",
+            f"{now.spoke} ends its processes{_for(now, now.since)}: INT, TERM after 8 s,"
+            f" KILL after 16 s{_silent(now)}",
             "aborted when none of them is left",
-            None,
+            now.lease_ends,
             [f"coordctl abort --now {now.session_id}"],
         )
     return Story(
-        f"its spoke {now.spoke} is out of reach{_last_seen(now)}; the order waits in its outbox",
+        f"its spoke {now.spoke} is out of reach{_last_seen(now)}; the order waits in its"
+        f" outbox{waits}",
         "it is the first thing that the spoke is told when it is back",
         None,
         ["coordctl spoke list", f"coordctl spoke revoke {now.spoke}"],
@@ -158,3 +214,15 @@ _ENDINGS = {
 def _last_seen(now: Situation) -> str:
     at = now.spoke_seen_at
     return "" if at is None else f" since {at:%H:%M:%S} UTC"
+
+
+def _for(now: Situation, since: datetime | None) -> str:
+    """How long it has been so."""
+    if since is None:
+        return ""
+    seconds = max(0, int((now.now - since).total_seconds()))
+    if seconds < 120:
+        return f" for {seconds} s"
+    if seconds < 7_200:
+        return f" for {seconds // 60} min"
+    return f" for {seconds // 3_600} h"

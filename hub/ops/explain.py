@@ -9,7 +9,9 @@ from hub.core.placement import Room, Waiting
 from hub.desk import Asked, Desk, check_reach
 from hub.ops import views
 from hub.ops.registry import Operation
+from hub.store.fleet_rows import ReachRow
 from hub.store.rows import SpokeRow, ViewRow
+from hub.store.sessions import no_session
 from protocol.ops.catalogue import EXPLAIN
 from protocol.ops.sessions import ExplainParams, Explanation
 
@@ -18,7 +20,11 @@ async def explain(desk: Desk, asked: Asked[ExplainParams]) -> Explanation:
     await check_reach(desk, asked.principal, asked.params.session_id, own=True)
     row = await desk.store.sessions.view(asked.params.session_id)
     spokes = await desk.store.exchange.spokes()
-    story = explaining.explain(_situation(desk, row, spokes))
+    reach = await desk.store.fleet.reach(row.session_id)
+    if reach is None:
+        raise no_session(row.session_id)
+    doubt = await desk.store.fleet.doubt()
+    story = explaining.explain(_situation(desk, row, spokes, reach, doubt))
     return Explanation(
         session=views.session(row),
         fact=story.fact,
@@ -29,7 +35,15 @@ async def explain(desk: Desk, asked: Asked[ExplainParams]) -> Explanation:
     )
 
 
-def _situation(desk: Desk, row: ViewRow, spokes: list[SpokeRow]) -> explaining.Situation:
+def _situation(
+    desk: Desk, row: ViewRow, spokes: list[SpokeRow], reach: ReachRow, doubt: str | None
+) -> explaining.Situation:
+    settings = desk.settings
+    lost_after = settings.laptop_lost_after_seconds if reach.laptop else settings.lost_after_seconds
+    replaced_at = None
+    if reach.fence_ms is not None and row.spoke_seen_at is not None:
+        longest = reach.fence_ms / 1_000 + settings.fence_margin_seconds
+        replaced_at = row.spoke_seen_at + timedelta(seconds=longest)
     requires = views.labels(row.requires)
     waiting = Waiting(row.session_id, row.wanted_spoke, requires)
     online = [spoke for spoke in spokes if spoke.online]
@@ -52,11 +66,20 @@ def _situation(desk: Desk, row: ViewRow, spokes: list[SpokeRow]) -> explaining.S
         queue_deadline=row.queue_deadline,
         run_deadline=row.run_deadline,
         exit_code=row.exit_code,
-        lost_after=timedelta(seconds=desk.settings.lost_after_seconds),
+        lost_after=timedelta(seconds=lost_after),
         spokes_online=len(online),
         spokes_fitting=sum(room.takes(waiting) for room in rooms),
         worktree=row.worktree,
         said=_sentence(row),
+        now=reach.now,
+        not_before=reach.not_before,
+        placed_at=reach.placed_at,
+        taken=reach.taken,
+        take_within=timedelta(seconds=settings.start_ack_seconds),
+        lease_ends=reach.lease_ends,
+        replaced_at=replaced_at,
+        stop_waits_since=reach.stop_waits,
+        doubt=doubt,
     )
 
 

@@ -18,6 +18,7 @@ from protocol.errors import (
     FailedPrecondition,
     PermissionDenied,
     Unauthenticated,
+    Unavailable,
 )
 from protocol.limits import CLOSE_FORBIDDEN, CLOSE_UNAUTHENTICATED
 from protocol.ops import catalogue
@@ -39,12 +40,19 @@ from protocol.ops.spokes import (
 
 async def list_spokes(desk: Desk, asked: Asked[SpokeListParams]) -> SpokeList:
     which = asked.params.spoke
-    rows = (
-        await desk.store.exchange.spokes()
-        if which is None
-        else [await desk.store.exchange.spoke(which)]
-    )
-    return SpokeList(spokes=[views.spoke(row) for row in rows])
+    try:
+        rows = (
+            await desk.store.exchange.spokes()
+            if which is None
+            else [await desk.store.exchange.spoke(which)]
+        )
+    except Unavailable as away:
+        here = {spoke.spoke_id for spoke in desk.spokes.connected()}
+        return desk.memory.spokes(which, here, away)
+    shown = [views.spoke(row) for row in rows]
+    if which is None:
+        desk.memory.keep_spokes(shown)
+    return SpokeList(spokes=shown)
 
 
 async def cordon(desk: Desk, asked: Asked[CordonParams]) -> SpokeView:

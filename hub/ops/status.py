@@ -11,12 +11,24 @@ from hub.ops import views
 from hub.ops.registry import Operation
 from hub.store.rows import PageRow
 from hub.store.sessions import Filters
-from protocol.errors import InvalidArgument
+from protocol.errors import InvalidArgument, Unavailable
 from protocol.ops.catalogue import STATUS, Role
 from protocol.ops.sessions import Status, StatusParams
 
 
 async def status(desk: Desk, asked: Asked[StatusParams]) -> Status:
+    """From the database; while that is away, what this hub saw last, for those who see all."""
+    try:
+        said = await _from_database(desk, asked)
+    except Unavailable as away:
+        if asked.principal.role is Role.SESSION or asked.params.after is not None:
+            raise
+        return desk.memory.status(asked.params, away)
+    desk.memory.keep(said.sessions)
+    return said
+
+
+async def _from_database(desk: Desk, asked: Asked[StatusParams]) -> Status:
     params = asked.params
     match params:
         case StatusParams(session_id=str(id)):

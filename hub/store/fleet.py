@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from hub.store import queries
-from hub.store.fleet_rows import AnswerRow, AskRow, HolderRow, HubLiveRow
+from hub.store.fleet_rows import AnswerRow, AskRow, HolderRow, HubLiveRow, ReachRow
 from hub.store.postgres import Postgres, again
 from hub.store.rows import AttemptRow, LeaseRow
 from protocol.codec import Object
@@ -156,6 +156,10 @@ class Fleet:
             if await queries.hold_offline.one(db, held.spoke_id) is None:
                 raise _IsBack
             return True
+
+    async def reach(self, session_id: str) -> ReachRow | None:
+        """What a session waits for, as far as its spoke goes."""
+        return await queries.reach_of_session.one(self._pool, session_id)
 
     # Calls for spokes whose links other hubs hold.
 

@@ -53,6 +53,18 @@ class HeldLinkRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ReachRow:
+    now: datetime
+    not_before: datetime
+    placed_at: datetime | None
+    taken: bool
+    lease_ends: datetime | None
+    fence_ms: int | None
+    laptop: bool
+    stop_waits: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class IdRow:
     id: str
 

@@ -164,6 +164,8 @@ class SessionView(Shape):
 class Status(Shape):
     sessions: list[SessionView]
     next: str | None = None
+    stale: bool = False  #: the database is away: this is what the hub saw last
+    stale_since: datetime | None = None
 
 
 class MessageParams(Params):

@@ -35,6 +35,8 @@ class SpokeListParams(Params):
 
 class SpokeList(Shape):
     spokes: list[SpokeView]
+    stale: bool = False  #: the database is away: this is what the hub saw last
+    stale_since: datetime | None = None
 
 
 class CordonParams(Params):

@@ -119,6 +119,19 @@ SELECT s.session_id, s.attempt FROM sessions s
 -- A spoke that is out of reach: its hello waits until we are done.
 SELECT p.spoke_id FROM spokes p WHERE p.spoke_id = $1 AND NOT p.online FOR SHARE;
 
+-- name: reach_of_session
+-- What a session waits for, as far as its spoke and the orders for it go; by the database's clock.
+SELECT now() AS now, s.not_before, greatest(m.assigned_at, p.connected_at) AS placed_at,
+       m.accepted_at IS NOT NULL AS taken, p.lease_expires_at AS lease_ends,
+       (s.spec ->> 'fence_ms')::bigint AS fence_ms,
+       coalesce(p.labels @> '{"laptop": "true"}', false) AS laptop,
+       (SELECT min(c.created_at) FROM commands c WHERE c.spoke_id = m.spoke_id
+           AND c.acked_at IS NULL AND c.session_id = s.session_id AND c.kind = 'stop') AS stop_waits
+  FROM sessions s
+  LEFT JOIN mappings m ON m.session_id = s.session_id AND m.attempt = s.attempt
+  LEFT JOIN spokes p ON p.spoke_id = m.spoke_id AND p.online
+ WHERE s.session_id = $1;
+
 -- name: place_ask
 INSERT INTO asks (ask_id, instance, spoke_id, op, params, within)
 VALUES ($1, $2, $3, $4, $5::jsonb, $6::interval);

@@ -16,7 +16,9 @@ NOW = Situation(
     session_id="ses_1", state=State.QUEUED, since=AT, reason=None, aborting=False, spoke="anvil",
     spoke_online=True, spoke_seen_at=AT, wanted_spoke=None, requires={}, queue_deadline=None,
     run_deadline=None, exit_code=None, lost_after=timedelta(hours=1), spokes_online=2,
-    spokes_fitting=1, worktree="/w", said=None,
+    spokes_fitting=1, worktree="/w", said=None, now=AT + timedelta(seconds=90),
+    not_before=None, placed_at=AT, taken=True, take_within=timedelta(seconds=60), lease_ends=None,
+    replaced_at=None, stop_waits_since=None, doubt=None,
 )  # fmt: skip
 
 
@@ -43,12 +45,12 @@ def test_every_state_is_explained(state: State) -> None:
     ],
 )
 def test_a_queued_session_names_what_it_waits_for(change: dict[str, object], fact: str) -> None:
-    assert explain(replace(NOW, **change)).fact == fact
+    assert explain(replace(NOW, **change)).fact == f"{fact} for 90 s"
 
 
 def test_an_unknown_session_says_since_when_and_until_when() -> None:
     story = explain(replace(NOW, state=State.UNKNOWN))
-    assert "out of reach since 03:04:05 UTC" in story.fact
+    assert "out of reach for 90 s since 03:04:05 UTC" in story.fact
     assert story.next_at == AT + timedelta(hours=1)
 
 
@@ -73,3 +75,82 @@ def test_a_blocked_session_can_be_told() -> None:
     story = explain(replace(NOW, state=State.BLOCKED, reason="which database?"))
     assert "which database?" in story.fact
     assert "coordctl message ses_1 TEXT" in story.you_can
+
+
+def test_a_queued_session_that_is_held_back_says_until_when() -> None:
+    story = explain(replace(NOW, not_before=AT + timedelta(seconds=100)))
+    assert story.next.startswith("placed as soon as a spoke has room, but not before 03:05:45")
+
+
+def test_an_order_that_is_not_taken_says_for_how_long_and_until_when() -> None:
+    story = explain(replace(NOW, state=State.ASSIGNED, taken=False))
+    assert story.fact == "its order waits for anvil to take it for 90 s"
+    assert story.next_at == AT + timedelta(seconds=60)
+
+
+SILENT = replace(NOW, lease_ends=AT + timedelta(seconds=45))
+
+
+@pytest.mark.parametrize("state", [State.ASSIGNED, State.STARTING, State.RUNNING])
+def test_a_silent_spoke_is_named_with_what_follows(state: State) -> None:
+    story = explain(replace(SILENT, state=state))
+    assert "the spoke has not been heard for 90 s since 03:04:05 UTC" in story.fact
+    assert "unknown if the spoke stays silent" in story.next
+    assert story.next_at == AT + timedelta(seconds=45)
+    assert "(not now: a storm)" in explain(replace(SILENT, state=state, doubt="a storm")).next
+
+
+def test_a_replaceable_session_says_when_it_is_started_elsewhere() -> None:
+    at = AT + timedelta(minutes=3)
+    story = explain(replace(NOW, state=State.UNKNOWN, replaced_at=at))
+    assert "ends itself" in story.fact
+    assert "started elsewhere" in story.next
+    assert story.next_at == at
+
+
+def test_a_reaper_in_doubt_is_part_of_the_story() -> None:
+    story = explain(replace(NOW, state=State.UNKNOWN, doubt="a start is not long ago"))
+    assert story.next.endswith("lost if it stays away (not now: a start is not long ago)")
+
+
+def test_an_abort_says_whether_its_order_has_arrived() -> None:
+    waits = explain(replace(NOW, state=State.ABORTING, stop_waits_since=AT))
+    assert waits.fact == "the order waits for anvil to take it for 90 s"
+    taken = explain(replace(NOW, state=State.ABORTING))
+    assert taken.fact.startswith("anvil ends its processes for 90 s: INT")
+    away = explain(replace(NOW, state=State.ABORTING, spoke_online=False, stop_waits_since=AT))
+    assert away.fact.endswith("the order waits in its outbox for 90 s")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(-5, "0 s"), (119, "119 s"), (120, "2 min"), (7_200, "2 h")]
+)
+def test_an_age_is_said_as_people_say_it(seconds: int, said: str) -> None:
+    story = explain(replace(NOW, state=State.UNKNOWN, now=AT + timedelta(seconds=seconds)))
+    assert f"out of reach for {said} since" in story.fact
+
+
+LIVE = [state for state in State if not state.ended]
+
+
+@pytest.mark.parametrize("state", LIVE)
+@pytest.mark.parametrize("online", [True, False])
+@pytest.mark.parametrize("doubt", [None, "a storm"])
+@pytest.mark.parametrize("lease_ends", [None, AT])
+@pytest.mark.parametrize("waits", [None, AT])
+def test_every_situation_names_a_fact_and_what_follows(
+    state: State, online: bool, doubt: str | None, lease_ends: datetime | None,
+    waits: datetime | None,
+) -> None:  # fmt: skip
+    story = explain(
+        replace(
+            NOW, state=state, spoke_online=online, doubt=doubt, lease_ends=lease_ends,
+            stop_waits_since=waits, taken=waits is None,
+        )
+    )  # fmt: skip
+    assert story.fact
+    assert story.next
+    for line in story.you_can:
+        read(line.split()[1:])
+    if state in (State.ASSIGNED, State.STARTING, State.UNKNOWN, State.ABORTING):
+        assert " for 90 s" in story.fact, "it has an age"
