@@ -22,6 +22,7 @@ from tests.benchmarks import (
     removal,
     round_trip,
     spawning,
+    truth,
 )
 from tests.benchmarks.channel import PROFILE
 from tests.benchmarks.scale import FULL, TINY, Scale
@@ -40,6 +41,7 @@ FIGURES: Mapping[str, Callable[[Stage], Awaitable[list[Row]]]] = {
     "memory": crowd.figure,
     "clients": clients.figure,
     "cascade": cascade.figure,
+    "truth": truth.figure,
 }
 
 

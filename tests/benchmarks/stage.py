@@ -109,11 +109,13 @@ class Stage:
         one.ready = await one.hear()
         return one
 
-    async def hub(self) -> Process:
+    async def hub(self, **settings: object) -> Process:
         """A hub on a new database; it says ``url`` and ``token``."""
         state = self.folder / f"hub-{self._number()}"
         state.mkdir()
-        return await self.start("hub", dsn=await self.database(), state=str(state))
+        return await self.start(
+            "hub", dsn=await self.database(), state=str(state), settings=settings
+        )
 
     async def spoke(self, hub: Process, name: str, pool: int) -> Process:
         """A spoke daemon that this hub has welcomed."""

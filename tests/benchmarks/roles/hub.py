@@ -22,7 +22,9 @@ def _with_ours(desk: Desk, operations: Iterable[Registered]) -> dict[str, Handle
 async def serve(channel: Channel, given: Mapping[str, Any]) -> None:
     hub.app.handlers = _with_ours
     state = Path(given["state"])
-    settings = HubSettings(database_url=given["dsn"], port=0, http_port=0, state=state)
+    settings = HubSettings(
+        database_url=given["dsn"], port=0, http_port=0, state=state, **given["settings"]
+    )
     async with hub.app.serve(settings) as house:
         channel.say({"url": house.url, "token": await house.admin_token("bench")})
         async for asked in channel.requests():

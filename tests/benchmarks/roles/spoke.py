@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import spoke.app
 from protocol.ops.wire import Order, OrdersTaken
+from spoke import identity
 from spoke.attempts import Attempts
 from spoke.settings import SpokeSettings
 from spoke.worktrees import Worktrees
@@ -41,9 +42,10 @@ async def serve(channel: Channel, given: Mapping[str, Any]) -> None:
     spoke.app.Attempts = _Punctual
     _Punctual.came = {}
     settings = SpokeSettings(state=Path(given["state"]), slots=1_000, pool_size=given["pool"])
-    enrolled = await spoke.app.join(settings, given["join"])
+    if not spoke.app.is_enrolled(settings):
+        await spoke.app.join(settings, given["join"])
     daemon = asyncio.create_task(spoke.app.run(settings))
-    channel.say({"spoke": enrolled.spoke_id})
+    channel.say({"spoke": identity.load(settings.places).spoke_id})
     answering = asyncio.create_task(_answer(channel))
     await asyncio.wait([daemon, answering], return_when=asyncio.FIRST_COMPLETED)
     for task in (daemon, answering):

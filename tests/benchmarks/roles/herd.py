@@ -1,0 +1,92 @@
+"""Spokes in one process that greet, beat, and take every order; no agent is ever started."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from websockets.asyncio.client import ClientConnection
+
+from protocol.aio.dial import dial
+from protocol.aio.node import Context, Node
+from protocol.aio.wire import WebsocketWire
+from protocol.frames import Notice
+from protocol.handshake import INITIALIZE
+from protocol.ops.catalogue import HEARTBEAT, SPOKE_ORDERS
+from protocol.switchboard import LinkId
+from spoke.identity import Identity, authorization, public_hex
+from tests.benchmarks.channel import Channel, run
+
+_HUB = LinkId("hub")
+
+
+@dataclass(slots=True)
+class Herd:
+    orders: Counter[str] = field(default_factory=Counter[str])
+    links: list[ClientConnection] = field(default_factory=list[ClientConnection])
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def take(self, context: Context) -> object:
+        orders: Any = context.call.params["orders"]
+        for order in orders:
+            self.orders[order["kind"]] += 1
+        self.news.set()
+        return {"accepted": orders[-1]["seq"], "refused": []}
+
+    async def arrive(self, stack: AsyncExitStack, mine: Identity, key: Ed25519PrivateKey) -> None:
+        websocket = await stack.enter_async_context(
+            dial(mine.address, await authorization(mine, key))
+        )
+        node = Node({SPOKE_ORDERS.name: self.take})
+        serving = asyncio.create_task(node.attach(_HUB, WebsocketWire(websocket)))
+        await asyncio.sleep(0)
+        said: Any = await node.ask(_HUB, INITIALIZE, _hello(mine.spoke_id))
+        beating = asyncio.create_task(_beat(node, said["epoch"], said["heartbeatMs"] / 1_000))
+        stack.push_async_callback(asyncio.wait, [serving])
+        stack.callback(beating.cancel)
+        stack.push_async_callback(websocket.close)
+        self.links.append(websocket)
+
+    async def wait(self, kind: str, count: int) -> None:
+        while self.orders[kind] < count:
+            self.news.clear()
+            await self.news.wait()
+
+
+async def _beat(node: Node, epoch: int, every: float) -> None:
+    while True:
+        node.say(_HUB, Notice(HEARTBEAT, {"epoch": epoch, "live": 0}))
+        await asyncio.sleep(every)
+
+
+def _hello(id: str) -> dict[str, Any]:
+    spoke = {"spokeId": id, "incarnation": "b", "bootId": "b", "slots": 5_000, "lastSeq": 0}
+    return {"protocolVersion": 1, "role": "spoke", "name": id, "version": "0", "spoke": spoke}
+
+
+async def main(channel: Channel, given: Mapping[str, Any]) -> None:
+    keys = {f"sp_herd{n}": Ed25519PrivateKey.generate() for n in range(given["spokes"])}
+    channel.say({"spokes": [{"id": id, "key": public_hex(key)} for id, key in keys.items()]})
+    herd = Herd()
+    async with AsyncExitStack() as stack:
+        async for asked in channel.requests():
+            match asked["op"]:
+                case "arrive":
+                    for id, key in keys.items():
+                        mine = Identity(id, asked["hubId"], id, asked["url"])
+                        await herd.arrive(stack, mine, key)
+                case "die":
+                    for link in herd.links:
+                        link.transport.abort()
+                case "told":
+                    await herd.wait(asked["kind"], asked["count"])
+            channel.say({"orders": herd.orders})
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,132 @@
+"""What it costs to know the truth: idle spokes, dead ones, restarted daemons, aborts of many."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Mapping
+
+import asyncpg
+
+import coord
+from tests.benchmarks.stage import Process, Stage
+from tests.benchmarks.table import Row, Value, latency
+from tests.support.repositories import make_repository
+
+LEASE_S = 3.0  #: for the spoke that dies; what is measured comes on top of it
+TALK = "while :; do echo x; sleep 0.2; done"
+HELD = 50  #: sessions of the daemon that is restarted
+WINDOW_S = 20.0
+
+_WRITES = """
+SELECT sum(tup_inserted + tup_updated + tup_deleted)::float, sum(xact_commit)::float
+  FROM pg_stat_database WHERE datname LIKE 'bench%'
+"""
+
+
+async def figure(stage: Stage) -> list[Row]:
+    return [
+        await _idle(stage),
+        await _notice(stage),
+        *await _abort(stage),
+        await _reattach(stage),
+    ]
+
+
+async def _idle(stage: Stage) -> Row:
+    count = 2 * stage.scale.spokes
+    hub, herd = await _herd(stage, count)
+    db = await asyncpg.connect(stage.server.dsn)
+    try:
+        await asyncio.sleep(stage.scale.seconds * 5)  # the hellos are over
+        began, before = time.monotonic(), await db.fetchrow(_WRITES)
+        await asyncio.sleep(stage.scale.seconds * WINDOW_S)
+        spent, after = time.monotonic() - began, await db.fetchrow(_WRITES)
+    finally:
+        await db.close()
+    await herd.end()
+    await hub.end()
+    rows, commits = ((after[n] - before[n]) / spent for n in range(2))
+    stage.note(f"truth: {count:,} idle spokes cost {commits:.1f} commits/s, reads included")
+    name = f"rows written with {count:,} idle spokes"
+    return Row(name, Value(rows, "/s"), target="< 50 /s", met=rows < 50)
+
+
+async def _notice(stage: Stage) -> Row:
+    hub, herd = await _herd(
+        stage, 1, lease_seconds=LEASE_S, heartbeat_seconds=LEASE_S / 5, grace_seconds=0
+    )
+    took: list[float] = []
+    async with coord.connect(hub.ready["url"], hub.ready["token"]) as client:
+        began = time.monotonic()
+        await herd.ask(op="die")
+        while (await client.spokes())[0].state == "online":
+            await asyncio.sleep(0.02)
+        took.append(time.monotonic() - began - LEASE_S)
+    await herd.end()
+    await hub.end()
+    target, most = "<= 5,000 ms", 5.0
+    return Row("a dead spoke is noticed: after its lease", latency(took), target=target,
+               met=took[0] <= most)  # fmt: skip
+
+
+async def _abort(stage: Stage) -> list[Row]:
+    count = stage.scale.spokes
+    hub, herd = await _herd(stage, 2)
+    async with coord.connect(hub.ready["url"], hub.ready["token"]) as client:
+        top = await client.spawn("top", repo="/r", command="true", until="queued")
+        made = await client.swarm(
+            [f"t{n}" for n in range(count - 1)], repo="/r", command="true", until="queued",
+            parent_session_id=top.session_id,
+        )  # fmt: skip
+        assert made.failed == 0, made
+        await herd.ask(op="told", kind="start", count=count)
+        began = time.monotonic()
+        await client.abort(top.session_id, wait=False)
+        marked = time.monotonic() - began
+        await herd.ask(op="told", kind="stop", count=count)
+        told = time.monotonic() - began
+    await herd.end()
+    await hub.end()
+    return [
+        Row(f"abort of {count:,} sessions: marked", latency([marked])),
+        Row(f"abort of {count:,} sessions: told", latency([told])),
+    ]
+
+
+async def _reattach(stage: Stage) -> Row:
+    count = min(HELD, stage.scale.spokes)
+    repo = make_repository(stage.folder / "repo")
+    hub = await stage.hub()
+    daemon = await stage.spoke(hub, "anvil", pool=0)
+    async with coord.connect(hub.ready["url"], hub.ready["token"]) as client:
+        made = await client.swarm(
+            [f"t{n}" for n in range(count)], repo=repo, command="sh", args=["-c", TALK]
+        )
+        assert made.failed == 0, made
+        os.kill(daemon.pid, signal.SIGKILL)
+        await daemon.end()
+        stood = await _stand(client)
+        began = time.monotonic()
+        await stage.start("spoke", state=str(stage.spokes[-1]), join="", pool=0)
+        while any(seq <= stood[id] for id, seq in (await _stand(client)).items()):
+            await asyncio.sleep(0.02)
+        took = time.monotonic() - began
+    name = f"a daemon is started again: {count} sessions speak"
+    return Row(name, latency([took]), target="<= 10,000 ms", met=took <= 10)
+
+
+async def _stand(client: coord.Hub) -> Mapping[str, int]:
+    found = await client.status(live=True, limit=500)
+    return {one.session_id: one.last_seq for one in found.sessions}
+
+
+async def _herd(stage: Stage, spokes: int, **settings: object) -> tuple[Process, Process]:
+    """A hub, and spokes that are connected to it."""
+    hub = await stage.hub(**settings)
+    herd = await stage.start("herd", spokes=spokes)
+    known = await hub.ask(op="enroll", spokes=herd.ready["spokes"])
+    await herd.ask(op="arrive", hubId=known["hubId"], url=hub.ready["url"])
+    return hub, herd
