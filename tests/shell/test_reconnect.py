@@ -20,6 +20,8 @@ from tests.support.pipe import End, pipe
 
 HERE = LinkId("here")
 
+pytestmark = pytest.mark.timeout(60)  # what is lost here is waited for, for ever
+
 
 class Pair:
     """A caller and a callee, and one connection between them, over a wire after the other."""
@@ -138,7 +140,7 @@ async def test_a_stream_is_cut_again_and_again_and_misses_nothing() -> None:
             both.rejoin()
         await reading
         assert items == list(range(1, 5_001)) and ends == ["end"]
-        assert cuts > 200
+        assert cuts > 100
 
 
 async def test_many_calls_over_many_wires_are_each_run_and_answered_once() -> None:
