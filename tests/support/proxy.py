@@ -151,6 +151,8 @@ async def proxy_to(target: int) -> AsyncGenerator[Proxy]:
         task = asyncio.get_running_loop().create_task(proxy._carry(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        # From the callback: a task that is cancelled before its first step closes nothing.
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     server = await asyncio.start_server(carry, "127.0.0.1", 0)
     proxy.port = int(server.sockets[0].getsockname()[1])
