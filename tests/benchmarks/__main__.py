@@ -16,9 +16,11 @@ from tests.benchmarks import (
     aborting,
     cascade,
     clients,
+    codec,
     crowd,
     events,
     first_line,
+    relayed,
     removal,
     round_trip,
     spawning,
@@ -32,7 +34,9 @@ from tests.benchmarks.table import Row, as_json, as_table
 FIGURE_S = 180.0  #: at most, for one figure
 
 FIGURES: Mapping[str, Callable[[Stage], Awaitable[list[Row]]]] = {
+    "codec": codec.figure,
     "round-trip": round_trip.figure,
+    "relayed": relayed.figure,
     "spawns": spawning.figure,
     "first-line": first_line.figure,
     "removal": removal.figure,

@@ -2,7 +2,7 @@
 
 No operation of the catalogue answers without the database, so `bench.status` stands for the price
 of the door itself: authorised, parameters and answer validated, answered. `bench.nest` places a
-call on a spoke and waits for it.
+call on a spoke and waits for it; so does `bench.relay`, which a spoke answers at once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from protocol.ops.sessions import SessionView, Status, StatusParams
 from protocol.ops.shapes import Params, Shape, Word
 from protocol.session import Desired, State
 
+QUICK = "bench.quick"  #: what it answers at once
 HOLD = "bench.hold"  #: what a spoke of `roles.fleet` answers when it is aborted
 STATUS_PARAMS = {
     "tree": "ses_s6nwbly7ql3i2hvd",
@@ -29,6 +30,10 @@ _AT = datetime(2025, 1, 1, tzinfo=UTC)
 
 class NestParams(Params):
     spoke_id: Word
+
+
+class RelayParams(Params):
+    spoke_ids: list[Word]
 
 
 class Nested(Shape):
@@ -75,8 +80,17 @@ async def nest(desk: Desk, asked: Asked[NestParams]) -> Nested:
     return Nested()
 
 
+async def relay(desk: Desk, asked: Asked[RelayParams]) -> Nested:
+    """Passed on to one of them, whoever's turn it is by the id of the call."""
+    ids = asked.params.spoke_ids
+    spoke = ids[hash(asked.context.call.id) % len(ids)]
+    await asked.context.ask(desk.spokes.link_of(spoke), QUICK, {})
+    return Nested()
+
+
 _PEOPLE = frozenset({Role.ADMIN})
 OPERATIONS = (
     Operation(Op("bench.status", "", Kind.QUERY, StatusParams, Status, _PEOPLE), status),
     Operation(Op("bench.nest", "", Kind.QUERY, NestParams, Nested, _PEOPLE), nest),
+    Operation(Op("bench.relay", "", Kind.QUERY, RelayParams, Nested, _PEOPLE), relay),
 )

@@ -75,6 +75,12 @@ def at_least(
     return Row(name, ours, beside, what, target, ours.median >= least, par)
 
 
+def at_least_of(name: str, ours: Value, least: float, beside: Value, what: str) -> Row:
+    """``least``: of the thing beside it."""
+    met = ours.median >= least * beside.median
+    return Row(name, ours, beside, what, f">= {least:.2g}x", met)
+
+
 def over_floor(name: str, ours: Value, floor: Value, most: float, what: str) -> Row:
     """``most``: by how much it may be above its floor."""
     met = ours.median <= floor.median + most

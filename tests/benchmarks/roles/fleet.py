@@ -17,7 +17,7 @@ from protocol.aio.wire import WebsocketWire
 from protocol.handshake import INITIALIZE
 from protocol.switchboard import LinkId
 from spoke.identity import Identity, authorization, public_hex
-from tests.benchmarks.bench_ops import HOLD
+from tests.benchmarks.bench_ops import HOLD, QUICK
 from tests.benchmarks.channel import Channel, run
 
 _HUB = LinkId("hub")
@@ -62,13 +62,17 @@ async def main(channel: Channel, given: Mapping[str, Any]) -> None:
 @asynccontextmanager
 async def _spoke(mine: Identity, key: Ed25519PrivateKey, held: Held) -> AsyncGenerator[None]:
     async with dial(mine.address, await authorization(mine, key)) as websocket:
-        node = Node({HOLD: held.hold})
+        node = Node({HOLD: held.hold, QUICK: _quick})
         serving = asyncio.create_task(node.attach(_HUB, WebsocketWire(websocket)))
         await asyncio.sleep(0)
         await node.ask(_HUB, INITIALIZE, _hello(mine.spoke_id))
         yield
         await websocket.close()
         await serving
+
+
+async def _quick(_: Context) -> object:
+    return {}
 
 
 def _hello(id: str) -> dict[str, Any]:
