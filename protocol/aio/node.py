@@ -196,7 +196,9 @@ class Node:
 
     def _new_call(self, op: str, params: Object | None, within: float | None) -> Call:
         # A far side that guessed our next id may have used it: it shall not get in our way.
-        id = next(id for id in self._ids if not self._board.holds(id))
+        id = next(self._ids)
+        while self._board.holds(id):
+            id = next(self._ids)
         return Call(id, op, params or {}, None if within is None else _milliseconds(within))
 
     async def _outcome(

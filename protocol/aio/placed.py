@@ -34,17 +34,16 @@ class Placed:
         Raises the CallError that it was answered with.
         """
         answer = self._answers[call.id] = asyncio.get_running_loop().create_future()
-        late = self._time(call, answer)
+        late = self._time(call) if call.timeout_ms is not None else None
         try:
             place()
-            outcome = await asyncio.shield(answer)
+            outcome = await answer  # not shielded: that costs two futures more for each call
         except asyncio.CancelledError:
             if not continues:
-                self._abort(call.id, Cancelled("CALLER_GAVE_UP", "the caller gave up"))
-                await asyncio.wait([answer], timeout=ABORT_PATIENCE)
+                await self._give_up(call.id, answer)
             raise
         finally:
-            del self._answers[call.id]
+            self._answers.pop(call.id, None)
             if late is not None:
                 late.cancel()
         if isinstance(outcome, Fault):
@@ -52,7 +51,7 @@ class Placed:
         return cast("JsonValue", outcome.result)
 
     def answer(self, outcome: Outcome) -> None:
-        answer = self._answers.get(outcome.id) if outcome.id is not None else None
+        answer = self._answers.pop(outcome.id, None) if outcome.id is not None else None
         if answer is not None and not answer.done():  # None: gave up waiting twice
             answer.set_result(outcome)
 
@@ -67,18 +66,24 @@ class Placed:
         if id in self._readers:
             self._readers[id](value)
 
-    def _time(self, call: Call, answer: asyncio.Future[Outcome]) -> asyncio.TimerHandle | None:
+    async def _give_up(self, id: CallId, answer: asyncio.Future[Outcome]) -> None:
+        """Abort a call whose waiter was cancelled, and wait until that is confirmed."""
+        if id not in self._answers:
+            return  # it was answered between the cancel and this moment
+        if answer.cancelled():  # with its waiter
+            answer = self._answers[id] = asyncio.get_running_loop().create_future()
+        self._abort(id, Cancelled("CALLER_GAVE_UP", "the caller gave up"))
+        await asyncio.wait([answer], timeout=ABORT_PATIENCE)
+
+    def _time(self, call: Call) -> asyncio.TimerHandle:
         """The far side keeps the time of a call. It may be out of reach, and the time is over."""
-        if call.timeout_ms is None:
-            return None
         late = DeadlineExceeded(
             "DEADLINE_EXCEEDED", f"{call.op} was not answered within {call.timeout_ms} ms"
         )
 
         def expire() -> None:
             self._abort(call.id, late)
-            if not answer.done():
-                answer.set_result(Fault(call.id, late))
+            self.answer(Fault(call.id, late))
 
-        loop = asyncio.get_running_loop()
-        return loop.call_later(call.timeout_ms / 1_000 + LATE_SECONDS, expire)
+        seconds = (call.timeout_ms or 0) / 1_000 + LATE_SECONDS
+        return asyncio.get_running_loop().call_later(seconds, expire)
