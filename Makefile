@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 JOBS ?= 3
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench mutants chaos lock clean
+.PHONY: help setup demo test check bench mutants chaos fuzz lock clean
 
 help:
 	@echo "make demo     the main job on this repository: two spokes, a swarm, a message, an abort"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench    the figures, each beside its floor or a peer, in one run"
 	@echo "make mutants  hand-written bugs in the cores; each one must be caught by the tests"
 	@echo "make chaos    random faults over real processes; DURATION=600 SEED=7 repeats a run"
+	@echo "make fuzz     100,000 hostile frames, greetings and orders of events against an oracle"
 	@echo "make lock     resolve the dependencies again"
 
 setup: $(READY)
@@ -59,6 +60,9 @@ mutants: $(READY)
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos --duration $(or $(DURATION),60) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(READY)
+	$(BIN)/pytest tests/fuzz --hypothesis-profile=fuzz --timeout=3600
 
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/run.lock
