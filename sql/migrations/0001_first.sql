@@ -700,8 +700,12 @@ BEGIN
                                       THEN coalesce((b ->> 'survivors')::int, 0) = 0 END
          WHERE session_id = s;
         IF b ->> 'reason' = 'FENCED' AND requeue(s) THEN RETURN; END IF;
-        IF tell(s, fact, b ->> 'reason', b) IS NULL AND outcome IS DISTINCT FROM 'lost' THEN
-            PERFORM tell(s, 'failed', coalesce(b ->> 'reason', 'stopped by its spoke'), b);
+        IF tell(s, fact, b ->> 'reason', b) IS NULL THEN
+            IF outcome IS DISTINCT FROM 'lost' THEN
+                PERFORM tell(s, 'failed', coalesce(b ->> 'reason', 'stopped by its spoke'), b);
+            ELSIF EXISTS (SELECT FROM sessions x WHERE x.session_id = s AND x.desired = 'abort') THEN
+                PERFORM tell(s, 'stopped', b ->> 'reason', b);  -- the order came too late for it
+            END IF;
         END IF;
         -- Said before it was blocked and never heard: as if it was said now.
         IF EXISTS (SELECT FROM sessions x JOIN messages q ON q.session_id = x.session_id

@@ -101,6 +101,16 @@ async def test_what_its_spoke_calls_lost_is_lost_and_stays_so(store: Store) -> N
     assert (await store.sessions.view(other_id)).state is State.LOST
 
 
+async def test_what_a_reboot_ended_before_it_heard_of_its_abort_is_aborted(store: Store) -> None:
+    """The spoke wrote the end before the order came; nothing else will ever come of it."""
+    spoke, epoch, id, attempt = await _running(store)
+    await store.sessions.abort(id, "ab_1", "test", {"reason": "r"}, upgrade=False)
+    exited = record("exited", outcome="lost", reason="REBOOTED", survivors=0)
+    await store.exchange.append(spoke, epoch, id, attempt, 3, [exited])
+    view = await store.sessions.view(id)
+    assert (view.state, view.abort_confirmed) == (State.ABORTED, True)
+
+
 async def test_late_truth_beats_a_guess(store: Store) -> None:
     spoke, epoch, id, attempt = await _running(store)
     await store.sessions.tell(id, Fact.CONTACT_LOST, "gone", {})
