@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 JOBS ?= 3
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench mutants chaos fuzz lock clean
+.PHONY: help setup demo test test-agents check bench mutants chaos fuzz lock clean
 
 help:
 	@echo "make demo     the main job on this repository: two spokes, a swarm, a message, an abort"
 	@echo "make test     every check and every test"
+	@echo "make test-agents  the real coding agents against a scripted model (1 GB of CLIs, once)"
 	@echo "make check    ruff, mypy, pyright, the import law, documents against code"
 	@echo "make bench    the figures, each beside its floor or a peer, in one run"
 	@echo "make mutants  hand-written bugs in the cores; each one must be caught by the tests"
@@ -52,6 +53,11 @@ test: check
 	fi; \
 	set -x; $(BIN)/pytest -n $(JOBS) --dist worksteal $${chosen:+-m "$$chosen"}
 
+# The real CLIs, installed by name in the versions that tests/agents pins; no key, no internet.
+test-agents: $(READY)
+	$(BIN)/python -m tests.agents.install
+	$(BIN)/pytest tests/agents
+
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
 
@@ -69,4 +75,4 @@ lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev -o requirements/dev.lock
 
 clean:
-	rm -rf $(VENV) .demo .run
+	rm -rf $(VENV) .demo .run .agents

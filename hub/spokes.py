@@ -255,7 +255,8 @@ class Spokes:
             "resumed": True,
             "begun_at": was.base_commit,
             "saved": was.saved,
-            "agent_session_id": was.agent_session_id,
+            # A conversation is on the disk of the machine where it was held.
+            "agent_session_id": was.worktree and was.agent_session_id,
         }
 
     async def _credential(self, spoke: Connected, row: OrderRow) -> str:

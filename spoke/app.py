@@ -11,7 +11,7 @@ from pathlib import Path
 
 from protocol import tokens
 from protocol.ops.spokes import Enrolled
-from spoke import attempts, enrollment, groups, identity, inventory, link, lock
+from spoke import attempts, authors, enrollment, groups, identity, inventory, link, lock
 from spoke.attempts import Attempts
 from spoke.clones import Clones
 from spoke.connection import Exchange
@@ -112,6 +112,7 @@ async def _house(settings: SpokeSettings, mine: Identity) -> AsyncGenerator[_Hou
             saves=saves,
             journal=journal,
             environ=dict(os.environ),
+            author=await authors.find(git, os.environ),
             url=",".join(map(str, mine.addresses)),
             tools=Path(sysconfig.get_path("scripts")),
         )

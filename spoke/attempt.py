@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from protocol.errors import CallError
 from protocol.ops.wire import InventoryItem, MessageOrder, StartOrder
-from spoke import agents, outfit
+from spoke import outfit
 from spoke.chores import Chores
 from spoke.core import story
 from spoke.core.supervise import Life, Phase, advance
@@ -157,8 +157,8 @@ class Attempt:
     async def _speak(self, effect: story.SendMessage | story.SendStop | story.WaitGrace) -> None:
         match effect:
             case story.SendMessage(id):
-                agent = agents.find(self._order.agent)
-                await self._watch.message(id, agent.tell(self._messages[id]))
+                said = self._messages[id]
+                await self._watch.message(id, said.text, said.mode)
             case story.SendStop(stop):
                 await self._watch.stop(stop)
             case story.WaitGrace(ms):
@@ -185,7 +185,9 @@ class Attempt:
         made = self._outfit
         try:
             self._folder.mark_launched()
-            given = outfit.assignment(self.key, self._order, self._folder, self._rooms, made)
+            given = outfit.assignment(
+                self.key, self._order, self._folder, self._rooms, made, told=bool(self._messages)
+            )
             is_new = not (self._order.resume or self._order.resumed)
             begin = self._saver.born if is_new else self._saver.found
             begin(made.worktree.path)

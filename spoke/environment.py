@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import InvalidArgument
+from spoke.agents.agent import Plan
 
 PROMPT_MAX: Final = 100_000  #: bytes; a single variable holds 128 KiB at most
 
@@ -78,12 +79,17 @@ def check(ordered: Mapping[str, str]) -> None:
 def build(
     ours: Mapping[str, str],
     ordered: Mapping[str, str],
-    agents: Mapping[str, str],
+    plan: Plan,
     bearings: Bearings,
     tools: Path,
 ) -> dict[str, str]:
-    """The whole environment. ``tools`` is the folder of our own `coordctl`, found last."""
-    passed = {name: value for name, value in ours.items() if _PASSED.match(name)}
-    env = {**passed, **ordered, **agents, **bearings.variables()}
+    """The whole environment. ``tools`` is the folder of our own `coordctl`, found last.
+
+    What an agent needs of the daemon's variables (its model's key, say) passes by name alone.
+    """
+    passed = {
+        name: value for name, value in ours.items() if _PASSED.match(name) or name in plan.passes
+    }
+    env = {**passed, **ordered, **plan.env, **bearings.variables()}
     env["PATH"] = os.pathsep.join([env.get("PATH") or os.defpath, str(tools)])
     return env

@@ -12,7 +12,7 @@ from uuid import uuid4
 from pydantic import JsonValue
 
 from protocol.handshake import SpokeHello
-from spoke.agents import AGENTS
+from spoke.agents.table import AGENTS
 from spoke.attempts import Attempts
 from spoke.git import Git
 from spoke.identity import Identity

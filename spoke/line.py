@@ -13,7 +13,7 @@ from protocol.errors import ResourceExhausted, Unavailable
 
 _log = logging.getLogger(__name__)
 
-Delivery = Literal["delivered", "duplicate", "closed"]
+Delivery = Literal["delivered", "queued", "duplicate", "closed"]
 
 
 class Supervisor:
@@ -40,12 +40,14 @@ class Supervisor:
             ) from error
         return cls(wire)
 
-    async def message(self, id: str, text: str) -> Delivery:
-        """Wait until the text and a newline are in the agent's stdin.
+    async def message(self, id: str, text: str, mode: str = "queue") -> Delivery:
+        """Wait until the text and a newline are in the agent's stdin, or its turn is awaited.
 
         Raises RESOURCE_EXHAUSTED when too much waits there unread, UNAVAILABLE as ``request``.
         """
-        answer = await self._wire.request({"op": "message", "messageId": id, "text": text})
+        answer = await self._wire.request(
+            {"op": "message", "messageId": id, "text": text, "mode": mode}
+        )
         if answer.get("ok") is not True:
             raise ResourceExhausted("STDIN_FULL", "the agent does not read what it was sent")
         return cast("Delivery", answer["state"])

@@ -6,9 +6,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from protocol.ops.wire import StartOrder
-from spoke import agents, environment
+from spoke import environment
+from spoke.agents import table
 from spoke.agents.agent import Plan
 from spoke.environment import Bearings
 from spoke.flight import both, in_thread
@@ -19,10 +21,13 @@ from spoke.process import Assignment, Supervisors
 from spoke.restoring import Resumed
 from spoke.saves import Saves
 from spoke.settings import SpokeSettings
+from spoke.supervisor.assignment import TalkOrder
 from spoke.uplink import Uplink
 from spoke.worktrees import Worktrees
 
 _log = logging.getLogger(__name__)
+
+GO_ON: Final = "You were interrupted. Look at what is done already, then go on with your task."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class Rooms:
     saves: Saves
     journal: Journal
     environ: Mapping[str, str]
+    author: Mapping[str, str]  #: who commits, for agents that hide the person's git configuration
     url: str
     tools: Path  #: where our own `coordctl` is
 
@@ -51,7 +57,7 @@ async def make(key: Key, order: StartOrder, folder: Folder, rooms: Rooms) -> Out
 
     Raises CallError: AGENT_UNKNOWN, NO_COMMAND, BAD_ENV, and what `Worktrees.make` raises.
     """
-    plan = agents.find(order.agent).plan(order)
+    plan = table.find(order.agent).plan(order, str(key))
     environment.check(order.env)
     try:
         rooms.supervisors.warm()  # it gets ready while git works
@@ -72,8 +78,9 @@ async def make(key: Key, order: StartOrder, folder: Folder, rooms: Rooms) -> Out
 
 
 def assignment(
-    key: Key, order: StartOrder, folder: Folder, rooms: Rooms, outfit: Outfit
+    key: Key, order: StartOrder, folder: Folder, rooms: Rooms, outfit: Outfit, *, told: bool
 ) -> Assignment:
+    """``told``: there is a message for it already."""
     settings, worktree, plan = rooms.settings, outfit.worktree, outfit.plan
     bearings = Bearings(
         session_id=key.session_id,
@@ -96,7 +103,13 @@ def assignment(
         "dir": str(folder.path),
         "socket": str(folder.socket),
         "argv": list(plan.argv),
-        "env": environment.build(rooms.environ, order.env, plan.env, bearings, rooms.tools),
+        "env": environment.build(
+            {**rooms.environ, **(rooms.author if plan.needs_author else {})},
+            order.env,
+            plan,
+            bearings,
+            rooms.tools,
+        ),
         "cwd": str(worktree.path),
         "stdin": plan.stdin,
         "starting": {
@@ -111,8 +124,31 @@ def assignment(
             "sweepMs": settings.sweep_ms,
         },
         "spoolLimit": settings.spool_bytes,
-        "greeting": plan.greeting,
+        "greeting": None,
         "fence": None
         if order.fence_ms is None
         else {"path": str(settings.places.contact), "ms": order.fence_ms},
+        "talk": _talk(order, outfit, settings.linger_ms, told=told),
     }
+
+
+def _talk(order: StartOrder, outfit: Outfit, linger_ms: int, *, told: bool) -> TalkOrder | None:
+    plan = outfit.plan
+    if plan.tongue is None:
+        return None
+    return {
+        "tongue": plan.tongue,
+        "first": _first(order, plan, told=told),
+        "agentSessionId": plan.agent_session_id,
+        "resume": plan.resume,
+        "minuteApart": plan.minute_apart,
+        "lingerMs": linger_ms if order.stdin == "open" else 0,
+        "base": outfit.worktree.base_commit,
+    }
+
+
+def _first(order: StartOrder, plan: Plan, *, told: bool) -> str | None:
+    """A conversation that is taken up again knows its task."""
+    if not plan.resume:
+        return order.prompt or None
+    return None if told else GO_ON

@@ -43,6 +43,7 @@ class SpokeSettings(BaseModel):
     push_saves: bool = Field(default=True, description="to the repository that it came from")
     trash_days: float = Field(default=7, ge=0, description="for which a removed worktree is kept")
     trash_bytes: int = Field(default=20 << 30, ge=0, description="that all of them take at most")
+    linger_ms: int = Field(default=300_000, ge=0, description="an idle agent is kept for messages")
     spool_bytes: int = Field(default=LIMIT_BYTES, ge=2 << 20, description="for each attempt")
 
     @property

@@ -45,6 +45,7 @@ class Kind(IntEnum):
     EXITED = 7
     DROPPED = 8  # from here on output was dropped: the spool is full
     NOTED = 9
+    AGENT = 10  # what an agent with turns said or did, translated
 
 
 OPEN = 0x80

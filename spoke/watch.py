@@ -47,11 +47,11 @@ class Watch:
         """None while there is a supervisor."""
         return None if self._folder.is_supervised() else self._folder.is_ended()
 
-    async def message(self, id: str, text: str) -> None:
+    async def message(self, id: str, text: str, mode: str) -> None:
         """Say it on the line there is; on the next one it is said again, and arrives once."""
         while (line := self._line) is not None:
             try:
-                await line.message(id, text)
+                await line.message(id, text, mode)
             except ResourceExhausted:
                 await asyncio.sleep(_FULL_S)
                 continue

@@ -170,6 +170,7 @@ CREATE TABLE sessions (
     reason text,
     desired text NOT NULL DEFAULT 'run' CHECK (desired IN ('run', 'abort')),
     activity text CHECK (activity IN ('busy', 'idle', 'waiting', 'rate_limited')),
+    agent_state jsonb NOT NULL DEFAULT '{}',  -- of an agent with turns: note, until, usage
     attempt int NOT NULL DEFAULT 0,         -- only the current attempt may write
     last_seq bigint NOT NULL DEFAULT 0,
     birth_day date NOT NULL DEFAULT current_date,
@@ -262,7 +263,8 @@ CREATE TABLE messages (
     text text NOT NULL,
     mode text NOT NULL,
     sender text,
-    state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'delivered', 'failed')),
+    state text NOT NULL DEFAULT 'queued'
+        CHECK (state IN ('queued', 'delivered', 'consumed', 'failed')),
     reason text,
     created_at timestamptz NOT NULL DEFAULT now());
 CREATE INDEX messages_queued ON messages (session_id, ord) WHERE state = 'queued';
@@ -614,7 +616,8 @@ BEGIN
     UPDATE mappings x SET stored = append_records.stored WHERE x.session_id = s AND x.attempt = a;
     FOR r IN SELECT x FROM jsonb_array_elements(records) WITH ORDINALITY AS e (x, o)
               WHERE o > skip
-                AND x ->> 1 IN ('starting', 'running', 'exited', 'delivered', 'undelivered')
+                AND x ->> 1 IN ('starting', 'running', 'exited', 'delivered', 'undelivered',
+                                'agent')
               ORDER BY o
     LOOP
         PERFORM apply_record(s, a, r ->> 1, r -> 2);
@@ -671,6 +674,30 @@ BEGIN
     RETURN true;
 END $$;
 
+-- What an agent with turns says of itself: whose conversation it is, what it does, what it used.
+CREATE FUNCTION apply_agent(s text, a int, b jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    CASE b ->> 'event'
+    WHEN 'opened' THEN
+        UPDATE mappings SET agent_session_id = b ->> 'agentSessionId'
+         WHERE session_id = s AND attempt = a;
+    WHEN 'activity' THEN
+        UPDATE sessions SET activity = b ->> 'activity',
+               agent_state = jsonb_strip_nulls((agent_state - 'note' - 'until')
+                   || jsonb_build_object('note', b -> 'note', 'until', b -> 'until'))
+         WHERE session_id = s AND state = 'running'
+           AND b ->> 'activity' IN ('busy', 'idle', 'waiting', 'rate_limited');
+    WHEN 'usage' THEN
+        UPDATE sessions SET agent_state = agent_state || jsonb_build_object('usage', b - 'event')
+         WHERE session_id = s;
+    WHEN 'accepted' THEN
+        UPDATE messages SET state = 'consumed'
+         WHERE message_id = b ->> 'messageId' AND session_id = s AND state = 'delivered';
+    ELSE
+        RETURN;
+    END CASE;
+END $$;
+
 -- What one record says of its session. The caller holds the session and the mapping.
 CREATE FUNCTION apply_record(s text, a int, k text, b jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -687,12 +714,14 @@ BEGIN
         UPDATE mappings SET started_at = now() WHERE session_id = s AND attempt = a;
         PERFORM tell(s, 'started', NULL, silent => true);
     WHEN 'delivered' THEN
-        UPDATE messages SET state = 'delivered'
+        UPDATE messages SET state = 'delivered', mode = coalesce(b ->> 'mode', mode)
          WHERE message_id = b ->> 'messageId' AND session_id = s;
     WHEN 'undelivered' THEN
         UPDATE messages SET state = 'failed',
                reason = coalesce(b ->> 'reason', 'its agent does not read its standard input')
          WHERE message_id = b ->> 'messageId' AND session_id = s AND state = 'queued';
+    WHEN 'agent' THEN
+        PERFORM apply_agent(s, a, b);
     WHEN 'exited' THEN
         UPDATE mappings SET released_at = now(), release_reason = outcome
          WHERE session_id = s AND attempt = a AND released_at IS NULL;

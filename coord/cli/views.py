@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from coord.cli.tables import Column, age
-from protocol.ops.sessions import Cleaned, Delivered, Ended, SessionView, Spawned, SwarmResult
+from protocol.ops.sessions import (
+    AgentView,
+    Cleaned,
+    Delivered,
+    Ended,
+    SessionView,
+    Spawned,
+    SwarmResult,
+    Usage,
+)
 from protocol.ops.spokes import HubView, SpokeView, TokenView
 
 
@@ -165,6 +174,7 @@ def session_facts(one: SessionView) -> list[tuple[str, str]]:
         ("base", one.base_commit or ""),
         ("worktree", one.worktree or ""),
         ("agent", one.agent),
+        *_agent(one.agent_state),
         ("attempt", str(one.attempt)),
         ("parent", one.parent_session_id or ""),
         ("labels", labels(one.labels)),
@@ -174,6 +184,35 @@ def session_facts(one: SessionView) -> list[tuple[str, str]]:
         ("exit code", "" if one.exit_code is None else str(one.exit_code)),
         ("events", str(one.last_seq)),
     ]
+
+
+def _agent(said: AgentView | None) -> list[tuple[str, str]]:
+    """What an agent with turns says of itself, and what to do when it failed."""
+    if said is None:
+        return []
+    failure = said.failure
+    return [
+        ("conversation", said.session_id or ""),
+        ("waits", f"{said.note or ''} {_until(said.until)}".strip()),
+        ("failure", f"{failure.kind}: {failure.message}" if failure else ""),
+        ("not before", _until(failure.retry_at) if failure else ""),
+        ("advice", failure.advice if failure else ""),
+        ("committed", "" if said.committed is None else "yes" if said.committed else "no"),
+        ("used", _used(said.usage) if said.usage else ""),
+    ]
+
+
+def _used(usage: Usage) -> str:
+    said = [f"{usage.tokens_in:,} tokens in, {usage.tokens_out:,} out"]
+    if usage.context_percent is not None:
+        said.append(f"{usage.context_percent:g} % of its context")
+    if usage.cost_usd is not None:
+        said.append(f"{usage.cost_usd:.4f} USD")
+    return ", ".join([*said, usage.model or ""]).rstrip(", ")
+
+
+def _until(ms: int | None) -> str:
+    return "" if ms is None else clock(datetime.fromtimestamp(ms / 1_000, UTC))
 
 
 def _abort(one: SessionView) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from coord.cli.asking import duration, pair, reason_of, resolve
 from coord.client import Hub
 from coord.context import session_repo
+from protocol.agents import ABILITIES
 from protocol.errors import InvalidArgument
 
 PROMPT_MAX: Final = 256 * 1024  #: characters
@@ -24,6 +25,13 @@ def add_work(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--spoke", metavar="NAME", help="this spoke and no other")
     where.add_argument(
         "--require", metavar="K=V", type=pair, action="append", help="a label the spoke must carry"
+    )
+    who = parser.add_argument_group("who does it")
+    who.add_argument(
+        "--agent",
+        metavar="NAME",
+        choices=[*ABILITIES],
+        help=f"{', '.join(ABILITIES)}; default: the program",
     )
     said = parser.add_argument_group("what the agent is told")
     said.add_argument("--prompt", metavar="TEXT", help="- reads standard input")
@@ -60,7 +68,7 @@ async def work_of(hub: Hub, args: argparse.Namespace) -> dict[str, object]:
         "until": args.until,
         "run_timeout_ms": args.run_timeout,
         "queue_timeout_ms": args.queue_timeout,
-        **_program(args.program),
+        **_program(args.agent, args.program),
     }
     return {name: value for name, value in said.items() if value is not None}
 
@@ -106,7 +114,10 @@ def _pairs(said: list[tuple[str, str]] | None) -> dict[str, str] | None:
     return dict(said) if said else None
 
 
-def _program(words: list[str]) -> dict[str, object]:
+def _program(agent: str | None, words: list[str]) -> dict[str, object]:
+    """What follows the dashes is a program, or more arguments for the agent that was named."""
+    if agent not in (None, "command"):
+        return {"agent": agent, "args": words}
     if not words:
         return {}
     return {"agent": "command", "command": words[0], "args": words[1:]}

@@ -9,6 +9,7 @@ from hub.desk import Asked, Desk
 from hub.ops.registry import Operation
 from hub.store.rows import MessageRow
 from protocol import ids
+from protocol.agents import Mode, effective_mode
 from protocol.errors import FailedPrecondition, NotFound
 from protocol.ops.catalogue import MESSAGE, Role
 from protocol.ops.sessions import Delivered, MessageParams
@@ -26,21 +27,21 @@ async def message(desk: Desk, asked: Asked[MessageParams]) -> Delivered:
         desk.bells.ring(outbox(ordered.spoke_id))
     desk.bells.ring(params.session_id, QUEUE)
     said = await _wait_delivered(desk, params, id)
-    state = "failed" if said.state == "failed" else "queued"
-    if said.state == "delivered":
-        return Delivered(message_id=id, mode="queue", state="delivered")
-    return Delivered(message_id=id, mode="queue", state=state, reason=said.reason)
+    return Delivered.model_validate(
+        {"message_id": id, "mode": said.mode, "state": said.state, "reason": said.reason}
+    )
 
 
-def _mode_of(agent: str, params: MessageParams) -> str:
-    """The mode that an agent's adapter can do. The command agent has one: a line on its stdin."""
-    if params.mode != "queue" and params.on_unsupported == "fail":
+def _mode_of(agent: str, params: MessageParams) -> Mode:
+    """The mode that the agent can do; which one came of it is told with the delivery."""
+    mode = effective_mode(agent, params.mode)
+    if mode != params.mode and params.on_unsupported == "fail":
         raise FailedPrecondition(
             "MODE_UNSUPPORTED",
             f"the {agent} agent cannot {params.mode}",
             advice='send it with mode "queue", or let it degrade (onUnsupported)',
         )
-    return "queue"
+    return mode
 
 
 async def _check_may_say(desk: Desk, asked: Asked[MessageParams]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import JsonValue, TypeAdapter
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from hub.store.rows import SpokeRow, ViewRow
-from protocol.ops.sessions import AbortView, SessionView, Spawned
+from protocol.ops.sessions import AbortView, AgentView, SessionView, Spawned
 from protocol.ops.spokes import SpokeView
 from protocol.session import Activity, Desired
 
@@ -58,7 +58,19 @@ def session(row: ViewRow) -> SessionView:
         last_seq=row.last_seq,
         saved_ref=saved_ref(row),
         abort=_abort(row),
+        agent_state=_agent(row),
     )
+
+
+def _agent(row: ViewRow) -> AgentView | None:
+    state, result = object_of(row.agent_state), object_of(row.result)
+    if row.agent_session_id is None and not state and "failure" not in result:
+        return None
+    ended = {name: result[name] for name in ("failure", "committed") if name in result}
+    try:
+        return AgentView.model_validate({"sessionId": row.agent_session_id, **state, **ended})
+    except ValidationError:  # a spoke of another version, or a lying one: the rest is shown
+        return AgentView(session_id=row.agent_session_id)
 
 
 def _abort(row: ViewRow) -> AbortView | None:

@@ -86,6 +86,8 @@ class ViewRow:
     wanted_spoke: str | None
     requires: Json
     saved: Json
+    agent_session_id: str | None
+    agent_state: Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,7 @@ class LockedRow:
     attempt: int
     task: str
     branch: str
+    agent_session_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

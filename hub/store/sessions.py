@@ -128,7 +128,8 @@ class Sessions:
     ) -> OrderedRow | None:
         """Store a message and order its delivery. None: it waits for the agent to start.
 
-        A message to a blocked session reopens it. Raises FailedPrecondition (ended, aborted).
+        A message to a blocked session reopens it, and so does one to a session whose agent can
+        take up its conversation again. Raises FailedPrecondition (ended, aborted).
         """
         async with self._postgres.transaction() as db:
             session = await queries.lock_session.one(db, id)
@@ -141,7 +142,10 @@ class Sessions:
                 raise FailedPrecondition(
                     "SESSION_ABORTED", f"{id} is being aborted", advice=f"coordctl status {id}"
                 )
-            if session.state is not State.BLOCKED and session.state.ended:
+            reopens = session.state is State.BLOCKED or (
+                session.state.ended and session.agent_session_id is not None
+            )
+            if session.state.ended and not reopens:
                 raise FailedPrecondition(
                     "SESSION_ENDED",
                     f"{id} has ended ({session.state})",
@@ -151,7 +155,7 @@ class Sessions:
             if new is None:
                 raise Conflict("IDEMPOTENCY_CONFLICT", f"{message_id} was said to another session")
             await queries.note_event.all(db, id, "message", _said(message_id, text, mode, sender))
-            if session.state is State.BLOCKED:
+            if reopens:
                 await queries.reopen_session.all(db, id, "a message")
                 return None
             if session.state is State.QUEUED:

@@ -125,6 +125,36 @@ class StatusParams(Params):
     after: Word | None = None  #: `next` of the page before
 
 
+class Usage(Shape):
+    """Of the current attempt's agent. What is not known is absent."""
+
+    tokens_in: Count = 0
+    tokens_out: Count = 0
+    cost_usd: float | None = None  #: as the agent reckons it
+    context_percent: float | None = None  #: how full the model's context is
+    model: str | None = None
+
+
+class FailureView(Shape):
+    """Why an agent's turn failed."""
+
+    kind: str  #: one of the kinds of `protocol/failure.py`
+    message: str
+    advice: str
+    retry_at: Count | None = None  #: ms since 1970
+
+
+class AgentView(Shape):
+    """What an agent with turns says of itself."""
+
+    session_id: str | None = None  #: its own id of the conversation
+    note: str | None = None  #: why it is rate_limited or waiting
+    until: Count | None = None  #: and until when, ms since 1970
+    usage: Usage | None = None
+    failure: FailureView | None = None  #: that ended it
+    committed: bool | None = None  #: when it has ended: whether its branch has a new commit
+
+
 class AbortView(Shape):
     abort_id: str
     reason: str
@@ -159,6 +189,7 @@ class SessionView(Shape):
     last_seq: int
     saved_ref: str | None = None  #: where its uncommitted work was saved last
     abort: AbortView | None
+    agent_state: AgentView | None = None  #: of an agent with turns
 
 
 class Status(Shape):
@@ -180,7 +211,7 @@ class MessageParams(Params):
 class Delivered(Shape):
     message_id: str
     mode: Literal["queue", "steer", "interrupt"]  #: the mode in effect
-    state: Literal["queued", "delivered", "failed"]
+    state: Literal["queued", "delivered", "consumed", "failed"]
     reason: str | None = None
 
 

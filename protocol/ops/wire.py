@@ -27,7 +27,7 @@ Epoch = Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)]
 RECORD_KINDS: Final = frozenset(
     {
         "starting", "running", "exited", "delivered", "undelivered",
-        "noted", "stdout", "stderr", "dropped",
+        "noted", "stdout", "stderr", "dropped", "agent",
     }
 )  # fmt: skip
 

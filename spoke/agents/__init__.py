@@ -1,24 +1,4 @@
-"""One file per kind of agent: what to start, how to tell it something, how it ends."""
+"""One file per kind of agent: what to start, how to tell it something, what its words mean.
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Final
-
-from protocol.errors import InvalidArgument
-from spoke.agents.agent import Agent
-from spoke.agents.command import Command
-
-AGENTS: Final[Mapping[str, Agent]] = {"command": Command()}
-
-
-def find(name: str) -> Agent:
-    """Raises InvalidArgument (AGENT_UNKNOWN)."""
-    agent = AGENTS.get(name)
-    if agent is None:
-        raise InvalidArgument(
-            "AGENT_UNKNOWN",
-            f"this spoke knows no agent {name[:64]!a}",
-            advice=f"it knows {', '.join(sorted(AGENTS))}",
-        )
-    return agent
+Also loaded by supervisors, beside the agent: standard library only, and nothing at once.
+"""

@@ -1,56 +1,44 @@
-"""The socket that agents plug into: what to start, how to speak to it, what its words mean. Pure.
+"""The socket that agents plug into: what to start, and in which tongue it is spoken to. Pure.
 
-An adapter decides and does nothing itself: the supervisor starts, writes and reads.
+An adapter decides and does nothing itself: the daemon asks it for a `Plan`; the supervisor starts,
+writes and reads, and has the agent's `Tongue` translate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
-from protocol.ops.wire import MessageOrder, StartOrder
-from protocol.session import Activity
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
-Mode = Literal["queue", "steer", "interrupt"]
-Outcome = Literal["completed", "blocked", "failed"]
+    from protocol.ops.wire import StartOrder
+
+#: Who commits, in the words of git.
+AUTHOR: Final = frozenset(
+    {"GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"}
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """``env`` goes on top of what every agent gets. ``greeting`` is the first line of stdin."""
+class Plan(NamedTuple):
+    """``env`` goes on top of what every agent gets; of the daemon's own environment, the variables
+    named in ``passes`` go too. ``tongue`` None: it has no turns, and is told line by line.
+    """
 
     argv: Sequence[str]
     env: Mapping[str, str]
     stdin: Literal["open", "closed"]
-    greeting: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A line of its output means that the agent is now busy, idle, waiting or held back."""
-
-    activity: Activity
-    reason: str = ""
+    passes: frozenset[str] = frozenset()
+    tongue: str | None = None
+    agent_session_id: str | None = None  #: of the conversation to go on with, or chosen by us
+    resume: bool = False
+    minute_apart: bool = False  #: its conversation is lost when it is taken up in the same minute
+    needs_author: bool = False  #: it hides the person's git configuration from its commands
 
 
 class Agent(Protocol):
-    def plan(self, order: StartOrder) -> Plan:
-        """What to start. Raises InvalidArgument when the order does not say enough."""
-        ...
+    def plan(self, order: StartOrder, key: str) -> Plan:
+        """What to start; ``key`` names the attempt.
 
-    def tell(self, message: MessageOrder) -> str:
-        """The line for its stdin; the newline is added."""
-        ...
-
-    def effective_mode(self, mode: str) -> Mode:
-        """What asking for ``mode`` comes to with this agent."""
-        ...
-
-    def read(self, kind: Literal["stdout", "stderr"], line: str) -> Sequence[Said]:
-        """What a line of its output means."""
-        ...
-
-    def ended(self, exit_code: int | None, signal: str | None) -> Outcome:
-        """What ending by itself like this means."""
+        Raises InvalidArgument when the order does not say enough.
+        """
         ...

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from protocol.errors import InvalidArgument
-from protocol.ops.wire import MessageOrder, StartOrder
-from spoke.agents.agent import Mode, Outcome, Plan, Said
+from spoke.agents.agent import Plan
+
+if TYPE_CHECKING:
+    from protocol.ops.wire import StartOrder
 
 
 class Command:
-    def plan(self, order: StartOrder) -> Plan:
+    def plan(self, order: StartOrder, key: str) -> Plan:
         """The program and its arguments as they were given: no shell ever reads them."""
         if not order.command:
             raise InvalidArgument(
@@ -20,16 +21,3 @@ class Command:
                 advice="say which program to run: command and args",
             )
         return Plan([order.command, *order.args], {}, order.stdin)
-
-    def tell(self, message: MessageOrder) -> str:
-        return message.text
-
-    def effective_mode(self, mode: str) -> Mode:
-        """A program has no turns that could be steered or ended."""
-        return "queue"
-
-    def read(self, kind: Literal["stdout", "stderr"], line: str) -> Sequence[Said]:
-        return ()
-
-    def ended(self, exit_code: int | None, signal: str | None) -> Outcome:
-        return "completed" if exit_code == 0 else "failed"

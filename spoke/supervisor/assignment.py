@@ -29,6 +29,23 @@ class FenceTerms(TypedDict):
     ms: int
 
 
+class TalkOrder(TypedDict):
+    """A conversation to have with the agent, in the tongue of this name.
+
+    ``first`` is its first prompt; None: a message will be. ``lingerMs``: how long it is kept when
+    it is idle; 0: it ends with its turn. ``minuteApart``: what is resumed waits for the next
+    minute. ``base`` is the commit that the branch began with.
+    """
+
+    tongue: str
+    first: str | None
+    agentSessionId: str | None
+    resume: bool
+    lingerMs: int
+    minuteApart: bool
+    base: str
+
+
 class Assignment(TypedDict):
     """One attempt. ``dir`` and ``cwd`` exist and, like ``socket``, are absolute.
 
@@ -48,6 +65,7 @@ class Assignment(TypedDict):
     ladder: LadderTimes
     spoolLimit: int
     greeting: str | None
+    talk: TalkOrder | None
     fence: NotRequired[FenceTerms | None]
 
 
@@ -65,7 +83,8 @@ class Exit(TypedDict):
 
     ``signal`` is what the agent died of; ``endedBy`` is the last signal the ladder sent it, or
     ``itself``. ``message`` says more where the agent was never started. ``processes`` (the first
-    64 of ``ended``) were signalled and are gone.
+    64 of ``ended``) were signalled and are gone. The rest is of an agent with
+    turns; ``committed``: its branch has a new commit (None: that could not be seen).
     """
 
     outcome: Outcome
@@ -80,6 +99,10 @@ class Exit(TypedDict):
     ended: int
     survivors: int
     droppedBytes: int
+    failure: NotRequired[Mapping[str, object]]
+    advice: NotRequired[str]
+    usage: NotRequired[Mapping[str, object]]
+    committed: NotRequired[bool | None]
 
 
 def encode(value: Mapping[str, object]) -> bytes:

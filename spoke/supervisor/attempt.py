@@ -21,12 +21,14 @@ from spoke.supervisor.reaper import Reaper
 from spoke.supervisor.verdict import Ending, Stop, never_started, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from spoke.supervisor.assignment import Assignment, Exit, Outcome
+    from spoke.supervisor.conversation import Conversation
     from spoke.supervisor.door import Answer, Request
 
 _STOP_OUTCOMES = ("aborted", "blocked")
+_CANCEL_MS = 3_000  # in which an agent with turns may end its own, before the ladder
 
 
 class Attempt:
@@ -42,6 +44,7 @@ class Attempt:
         self._stop: Stop | None = None
         terms = assignment.get("fence")
         self._fence = Fence(terms["path"], terms["ms"]) if terms else None
+        self._climb_at: int | None = None
 
         self._spool = Writer(f"{self._folder}/spool", assignment["spoolLimit"])
         self._spool.append([(Kind.STARTING, encode(assignment["starting"]))])
@@ -51,9 +54,14 @@ class Attempt:
         self._door = Door(assignment["socket"], self._selector, self._on_request)
         self._agent = self._start_agent(assignment)
         self._reaper = Reaper(self._agent.leader)
-        pipes = ((self._agent.stdout, Kind.STDOUT), (self._agent.stderr, Kind.STDERR))
-        self._streams = [Stream(self._selector, self._spool, *pipe) for pipe in pipes]
         self._mailbox = Mailbox(self._selector, self._note, self._agent.stdin)
+        self._conversation = self._converse(assignment)
+        listener = self._conversation.hear if self._conversation else None
+        outputs = (
+            (self._agent.stdout, Kind.STDOUT, listener),
+            (self._agent.stderr, Kind.STDERR, None),
+        )
+        self._streams = [Stream(self._selector, self._spool, *output) for output in outputs]
         if assignment["greeting"]:
             self._mailbox.greet(assignment["greeting"], then_close=assignment["stdin"] == "closed")
 
@@ -64,6 +72,8 @@ class Attempt:
     def run(self) -> None:
         """Until nothing of the agent is left, and that is written down."""
         self._sync()  # not before the agent began: that it may run is durable in the journal
+        if self._conversation is not None:
+            self._conversation.open(_now_ms())
         self._settle()
         while self._ladder.phase not in ladder.ENDS:
             for key, mask in self._selector.select(self._pause()):
@@ -105,12 +115,27 @@ class Attempt:
         self._spool.append([(Kind.RUNNING, encode(running))])
         return started
 
+    def _converse(self, assignment: Assignment) -> Conversation | None:
+        order = assignment["talk"]
+        if order is None:
+            return None
+        from spoke.supervisor.conversation import Conversation  # others do not wait for it
+
+        return Conversation(order, assignment["cwd"], self._mailbox, self._note)
+
     def _pause(self) -> float | None:
-        """Seconds until the next look at the tree; None while only an event can bring news."""
-        pause = None if self._sweep_at is None else max(0, self._sweep_at - _now_ms()) / 1000
+        """Seconds until the next look at something; None while only an event can bring news."""
+        dues = [
+            due for due in (self._sweep_at, self._climb_at, self._talk_due()) if due is not None
+        ]
+        pause = max(0, min(dues) - _now_ms()) / 1000 if dues else None
         if self._fence is None:
             return pause
         return LOOK_SECONDS if pause is None else min(pause, LOOK_SECONDS)
+
+    def _talk_due(self) -> int | None:
+        is_on = self._conversation and self._ladder.phase is ladder.Phase.WATCHING
+        return self._conversation.look(_now_ms()) if self._conversation and is_on else None
 
     def _settle(self) -> None:
         """Look, climb, and act: once per turn."""
@@ -120,6 +145,9 @@ class Attempt:
         if not leader_lives:
             self._mailbox.close()
         now, left = _now_ms(), not self._reaper.is_empty
+        if self._climb_at is not None and now >= self._climb_at:
+            self._climb_at = None
+            self._ladder = ladder.ordered(self._ladder, Cause.STOP, now)
         self._ladder = ladder.seen(self._ladder, self._times, now, leader=leader_lives, left=left)
         if self._ladder != self._acted:
             self._acted = self._ladder
@@ -140,7 +168,8 @@ class Attempt:
     def _on_request(self, request: Request, answer: Answer) -> None:
         match request:
             case {"op": "message", "messageId": str(id), "text": str(text)}:
-                self._mailbox.post(id, text, lambda state: answer(_message_answer(state)))
+                mode = str(request.get("mode", "queue"))
+                self._on_message(id, text, mode, lambda state: answer(_message_answer(state)))
             case {"op": "stop", "outcome": str(outcome)} if outcome in _STOP_OUTCOMES:
                 self._on_stop(request, cast("Outcome", outcome))
                 answer({"ok": True, "phase": self._ladder.phase})
@@ -149,17 +178,38 @@ class Attempt:
             case _:
                 answer({"ok": False, "reason": "BAD_REQUEST"})
 
+    def _on_message(self, id: str, text: str, mode: str, answer: Callable[[str], None]) -> None:
+        if self._conversation is None:
+            self._mailbox.post(id, text, answer)
+        else:
+            self._conversation.say(id, text, mode, answer)
+
     def _on_stop(self, request: Request, outcome: Outcome) -> None:
         """The first order decides outcome and reason; a later one can only be more urgent."""
         self._reaper.collect()
         is_urgent = request.get("now") is True
+        if not is_urgent and self._ends_softly():
+            self._remember(request, outcome)
+            return
         climbed = ladder.ordered(
             self._ladder, Cause.STOP_NOW if is_urgent else Cause.STOP, _now_ms()
         )
         if self._stop is not None and climbed == self._ladder:
             return
         self._ladder = climbed
-        reason = request.get("reason")
+        self._remember(request, outcome)
+
+    def _ends_softly(self) -> bool:
+        """An agent with turns ends its own first; the ladder comes when that takes too long."""
+        if self._conversation is None or self._ladder.phase is not ladder.Phase.WATCHING:
+            return False
+        if self._climb_at is None:
+            self._climb_at = _now_ms() + _CANCEL_MS
+            self._conversation.stop()
+        return True
+
+    def _remember(self, request: Request, outcome: Outcome) -> None:
+        is_urgent, reason = request.get("now") is True, request.get("reason")
         if self._stop is None:
             late = self._reaper.leader_status is not None
             text = reason if isinstance(reason, str) else None
@@ -181,6 +231,8 @@ class Attempt:
         for stream in self._streams:
             stream.drain()
         self._mailbox.close()
+        if self._conversation is not None:
+            self._conversation.close()
         reaper = self._reaper
         survivors = reaper.survivors()
         ending = Ending(
@@ -191,7 +243,13 @@ class Attempt:
             survivors,
         )
         dropped = self._spool.dropped_bytes
-        self._end(verdict(ending, ended_at=_unix_ms(), dropped_bytes=dropped))
+        self._end(self._judged(verdict(ending, ended_at=_unix_ms(), dropped_bytes=dropped)))
+
+    def _judged(self, exit: Exit) -> Exit:
+        if self._conversation is None:
+            return exit
+        stopped = self._stop is not None and not self._stop.late
+        return self._conversation.judged(exit, stopped=stopped)
 
     def _end(self, ending: Exit) -> None:
         """Tell it, then make it last, twice, so that one of them may fail; then hang up.
@@ -230,9 +288,8 @@ def _complain(what: str, error: OSError) -> None:
 
 
 def _message_answer(state: str) -> dict[str, object]:
-    if state == "full":
-        return {"ok": False, "reason": "QUEUE_FULL"}
-    return {"ok": True, "state": state}
+    is_full = state == "full"
+    return {"ok": False, "reason": "QUEUE_FULL"} if is_full else {"ok": True, "state": state}
 
 
 def _now_ms() -> int:

@@ -19,11 +19,12 @@ QUEUE_BYTES = 16 * 1024 * 1024
 
 
 class Letter(NamedTuple):
-    """``id`` is None for the greeting, of which nobody asked to be told."""
+    """``id`` is None for what nobody asked to be told of: the greeting, an agent's own protocol."""
 
     id: str | None
     text: bytes
     answer: Callable[[str], None]
+    mode: str = "queue"
 
 
 class Mailbox:
@@ -59,6 +60,20 @@ class Mailbox:
             answer("full")
         else:
             self._enqueue(Letter(id, line, answer))
+
+    def send(self, text: str, id: str | None, mode: str) -> None:
+        """A line of a conversation; with it the message ``id`` is delivered, in this mode."""
+        letter = Letter(id, _line(text), _nobody, mode)
+        if self._stdin is None:
+            self._refuse(letter)
+        else:
+            self._enqueue(letter)
+
+    def finish(self) -> None:
+        """Close it once all that was sent is in the pipe."""
+        self._greets_only = True
+        if not self._queue:
+            self.close()
 
     def close(self) -> None:
         """The agent is gone, or it closed its stdin: what is queued will not arrive."""
@@ -104,7 +119,7 @@ class Mailbox:
             return
         if letter.id is not None:
             self._delivered.add(letter.id)
-            self._note(Kind.DELIVERED, {"messageId": letter.id})
+            self._note(Kind.DELIVERED, {"messageId": letter.id, "mode": letter.mode})
         letter.answer("delivered")
 
     def _refuse(self, letter: Letter) -> None:
@@ -124,7 +139,7 @@ class Mailbox:
 
 
 def _nobody(_state: str) -> None:
-    """The greeting comes from the assignment; nobody waits for its answer."""
+    """Nobody waits for the answer."""
 
 
 def _line(text: str) -> bytes:

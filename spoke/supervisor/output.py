@@ -10,6 +10,7 @@ from spoke.spool import Kind
 from spoke.supervisor.lines import Lines
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from selectors import BaseSelector
 
     from spoke.spool import Writer
@@ -21,9 +22,17 @@ _LAST_READS = 64  # a stranger who was handed the pipe must not keep us reading 
 class Stream:
     """One pipe; it is always read, so that the agent never waits for us."""
 
-    def __init__(self, selector: BaseSelector, spool: Writer, pipe: int, kind: Kind) -> None:
+    def __init__(
+        self,
+        selector: BaseSelector,
+        spool: Writer,
+        pipe: int,
+        kind: Kind,
+        listener: Callable[[bytes], None] | None = None,
+    ) -> None:
         self._selector = selector
         self._spool = spool
+        self._listener = listener  # hears each chunk once it is written down
         self._pipe = pipe
         self._lines = Lines(kind)
         self._is_open = True
@@ -39,6 +48,8 @@ class Stream:
             self._close()
             return False
         self._spool.append(self._lines.feed(chunk))
+        if self._listener is not None:
+            self._listener(chunk)
         return True
 
     def drain(self) -> None:

@@ -8,8 +8,10 @@ SELECT m.message_id, m.session_id, m.mode, m.state, m.reason FROM messages m WHE
 
 -- name: lock_session
 -- Hold a session while something about it is decided.
-SELECT s.session_id, s.state, s.desired, s.attempt, s.task, s.branch FROM sessions s
- WHERE s.session_id = $1 FOR NO KEY UPDATE;
+SELECT s.session_id, s.state, s.desired, s.attempt, s.task, s.branch,
+       (SELECT m.agent_session_id FROM mappings m WHERE m.session_id = s.session_id
+           AND m.attempt = s.attempt AND m.worktree IS NOT NULL) AS agent_session_id
+  FROM sessions s WHERE s.session_id = $1 FOR NO KEY UPDATE;
 
 -- name: order_message
 -- Put a message into the outbox of the spoke that holds the session. None: nobody holds it yet.

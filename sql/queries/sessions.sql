@@ -78,7 +78,8 @@ SELECT s.session_id, s.task, s.state, s.desired, s.activity, s.reason, s.state_s
        p.last_seen_at AS spoke_seen_at, s.labels, s.created_at, s.started_at, s.finished_at,
        s.exit_code, s.last_seq, s.result, s.owner, s.queue_deadline, s.run_deadline,
        s.abort_id, a.reason AS abort_reason, a.asked_at AS abort_asked_at, s.abort_before,
-       s.abort_confirmed, s.wanted_spoke, s.requires, m.saved
+       s.abort_confirmed, s.wanted_spoke, s.requires, m.saved, m.agent_session_id,
+       s.agent_state
   FROM sessions s
   LEFT JOIN mappings m ON m.session_id = s.session_id AND m.attempt = s.attempt
   LEFT JOIN spokes p ON p.spoke_id = m.spoke_id

@@ -83,6 +83,7 @@ class Case:
             "ladder": SLOW,
             "spoolLimit": LIMIT_BYTES,
             "greeting": None,
+            "talk": None,
         }
         return cast("Assignment", {**assignment, **more})
 

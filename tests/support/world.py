@@ -134,7 +134,9 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path, dsn: str, *spokes: str) -> AsyncGenerator[World]:
+async def world(
+    folder: Path, dsn: str, *spokes: str, more_env: Mapping[str, str] | None = None
+) -> AsyncGenerator[World]:
     """A hub on a database, and spokes by name; all ended afterwards, with what they ran."""
     port = free_port()
     env = {
@@ -144,8 +146,9 @@ async def world(folder: Path, dsn: str, *spokes: str) -> AsyncGenerator[World]:
         "XDG_DATA_HOME": str(folder / "data"),
         "XDG_STATE_HOME": str(folder / "xdg-state"),
         "LANG": "C.UTF-8",
+        **(more_env or {}),
     }
-    (folder / "home").mkdir()
+    (folder / "home").mkdir(exist_ok=True)
     identity = "[user]\n\tname = agent\n\temail = agent@example.invalid\n"
     (folder / "home" / ".gitconfig").write_text(identity)
     argv = [

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import InvalidArgument
-from protocol.ops.wire import MessageOrder, StartOrder
-from spoke import agents, environment
+from protocol.ops.wire import StartOrder
+from spoke import environment
+from spoke.agents import table
 from spoke.agents.agent import Plan
 from spoke.environment import PROMPT_MAX, Bearings
 
@@ -38,28 +39,18 @@ def bearings(prompt: str = "do it", parent: str | None = None) -> Bearings:
 
 
 def test_a_command_is_what_was_given_and_no_shell_reads_it() -> None:
-    plan = agents.find("command").plan(ORDER)
+    plan = table.find("command").plan(ORDER, "ses_1/1")
     assert plan == Plan(["pytest", "-q", "; rm -rf /", "$(boom)"], {}, "closed")
 
 
 def test_a_command_without_a_program_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="NO_COMMAND"):
-        agents.find("command").plan(ORDER.model_copy(update={"command": None}))
-
-
-def test_a_command_has_no_turns() -> None:
-    command = agents.find("command")
-    assert command.tell(MessageOrder(message_id="m", text="line", mode="interrupt")) == "line"
-    assert command.effective_mode("interrupt") == "queue"
-    assert list(command.read("stdout", "working")) == []
-    assert command.ended(0, None) == "completed"
-    assert command.ended(1, None) == "failed"
-    assert command.ended(None, "SIGTERM") == "failed"
+        table.find("command").plan(ORDER.model_copy(update={"command": None}), "ses_1/1")
 
 
 def test_an_unknown_agent_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(InvalidArgument, match="AGENT_UNKNOWN") as caught:
-        agents.find("gpt\x1b[2J")
+        table.find("gpt\x1b[2J")
     assert "command" in caught.value.advice
     assert "\x1b" not in caught.value.message
 
@@ -68,11 +59,13 @@ def test_little_of_the_daemons_environment_passes() -> None:
     ours = {
         "PATH": "/bin", "HOME": "/h", "LC_ALL": "C", "XDG_RUNTIME_DIR": "/x",
         "DATABASE_URL": "secret", "COORD_TOKEN": "secret", "PATHS": "no", "LANGUAGE": "no",
+        "MODEL_KEY": "its own", "OTHER_KEY": "secret",
     }  # fmt: skip
-    env = environment.build(ours, {"MINE": "1", "HOME": "/other"}, {}, bearings(), Path("/tools"))
+    plan = Plan([], {"QUIET": "1"}, "open", frozenset({"MODEL_KEY", "MODEL_URL"}))
+    env = environment.build(ours, {"MINE": "1", "HOME": "/other"}, plan, bearings(), Path("/tools"))
     assert {name: value for name, value in env.items() if not name.startswith("COORD_")} == {
         "PATH": "/bin:/tools", "HOME": "/other", "LC_ALL": "C", "XDG_RUNTIME_DIR": "/x",
-        "MINE": "1",
+        "MINE": "1", "QUIET": "1", "MODEL_KEY": "its own",
     }  # fmt: skip
     assert "COORD_TOKEN" not in env
 

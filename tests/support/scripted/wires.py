@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -102,7 +103,7 @@ class OpenAIResponses:
         if step.say:
             text = {"type": "output_text", "text": step.say, "annotations": []}
             items.append(
-                {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed",
+                {"id": _id("msg"), "type": "message", "role": "assistant", "status": "completed",
                  "content": [text]}
             )  # fmt: skip
         if call is not None:
@@ -116,7 +117,7 @@ class OpenAIResponses:
             "total_tokens": step.tokens_in + step.tokens_out,
         }  # fmt: skip
         return {
-            "id": "resp_1", "object": "response", "created_at": 1, "status": "completed",
+            "id": _id("resp"), "object": "response", "created_at": 1, "status": "completed",
             "model": model, "output": items, "usage": usage,
         }  # fmt: skip
 
@@ -131,7 +132,7 @@ class OpenAIResponses:
             opened = {**item, "status": "in_progress", "content": []}
             yield _event("response.output_item.added", {**place, "item": opened})
             if item["type"] == "message":
-                delta = {**place, "item_id": "msg_1", "content_index": 0, "delta": step.say}
+                delta = {**place, "item_id": item["id"], "content_index": 0, "delta": step.say}
                 yield _event("response.output_text.delta", delta)
             yield _event("response.output_item.done", {**place, "item": item})
         yield _event("response.completed", {"response": response})
@@ -149,7 +150,7 @@ class Anthropic:
             )
         usage = {"input_tokens": step.tokens_in, "output_tokens": step.tokens_out}
         return {
-            "id": "msg_1", "type": "message", "role": "assistant", "model": model,
+            "id": _id("msg"), "type": "message", "role": "assistant", "model": model,
             "content": blocks, "stop_reason": "tool_use" if call else "end_turn",
             "stop_sequence": None, "usage": usage,
         }  # fmt: skip
@@ -189,7 +190,7 @@ class Gemini:
         }  # fmt: skip
         return {
             "candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
-            "modelVersion": model, "responseId": "resp_1", "usageMetadata": usage,
+            "modelVersion": model, "responseId": _id("resp"), "usageMetadata": usage,
         }  # fmt: skip
 
     def events(self, step: Step, call: Call | None, model: str) -> Iterator[bytes]:
@@ -208,6 +209,11 @@ class Gemini:
         return Failure(status, {"error": error}, {})
 
 
+def _id(kind: str) -> str:
+    """Agents put together what carries the same one."""
+    return f"{kind}_{uuid.uuid4().hex}"
+
+
 def _openai_failure(fault: Fault) -> Failure:
     status, code, message = _OPENAI[fault.kind]
     error = {"message": message, "type": code, "param": None, "code": code}
@@ -215,7 +221,7 @@ def _openai_failure(fault: Fault) -> Failure:
 
 
 def _completion(model: str) -> Json:
-    return {"id": "chatcmpl_1", "object": "chat.completion", "created": 1, "model": model}
+    return {"id": _id("chatcmpl"), "object": "chat.completion", "created": 1, "model": model}
 
 
 def _openai_usage(step: Step) -> Json:

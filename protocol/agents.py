@@ -1,0 +1,36 @@
+"""What each kind of agent can do, as data: hub and spoke read the same table, and so do people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Mode = Literal["queue", "steer", "interrupt"]
+
+
+class Abilities(NamedTuple):
+    """``modes``: how it can be told something while it works. ``resume``: by its session's id."""
+
+    modes: frozenset[str]
+    resume: bool = True
+    reports_waits: bool = False  #: says when its provider keeps it waiting
+
+
+_TURNS: Final = frozenset({"queue", "interrupt"})
+_STEERED: Final = frozenset({"queue", "steer", "interrupt"})
+
+ABILITIES: Final[Mapping[str, Abilities]] = {
+    "claude": Abilities(_STEERED, reports_waits=True),
+    "codex": Abilities(_STEERED, reports_waits=True),
+    "command": Abilities(frozenset({"queue"}), resume=False),
+    "gemini": Abilities(_TURNS),
+    "opencode": Abilities(_STEERED),
+}
+
+
+def effective_mode(agent: str, mode: Mode) -> Mode:
+    """What asking for ``mode`` comes to; an agent that is not known here is told line by line."""
+    abilities = ABILITIES.get(agent)
+    return mode if abilities is not None and mode in abilities.modes else "queue"

@@ -1,0 +1,207 @@
+"""Claude Code, by its stream of JSON lines: acknowledged messages, retries and reset times."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from protocol.failure import FailureKind, Signal, classify
+from spoke.agents.agent import Plan
+from spoke.agents.tongue import (
+    Accepted,
+    Denied,
+    Event,
+    Held,
+    Ready,
+    Reply,
+    Start,
+    Text,
+    ToolEnded,
+    ToolStarted,
+    TurnEnded,
+    Usage,
+    as_int,
+    as_number,
+    as_object,
+    as_objects,
+    as_text,
+    decode,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from protocol.ops.wire import StartOrder
+    from spoke.agents.tongue import Json
+
+PASSES: Final = frozenset(
+    {
+        "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "ANTHROPIC_MODEL",
+        "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_MAX_RETRIES", "CLAUDE_CODE_USE_BEDROCK",
+        "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CONFIG_DIR", "IS_SANDBOX",
+    }
+)  # fmt: skip
+
+_QUIET: Final = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
+
+#: The settings, hooks and MCP servers of the repository are not loaded: it may be anybody's.
+_UNTRUSTING: Final = ("--setting-sources", "user", "--strict-mcp-config")
+
+_SPEECH: Final = (
+    "--print", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose",
+    "--permission-mode", "bypassPermissions", "--permission-prompt-tool", "stdio",
+)  # fmt: skip
+
+
+class Claude:
+    def plan(self, order: StartOrder, key: str) -> Plan:
+        """Its session id is ours to choose, so that it is known before the first word."""
+        resume = order.agent_session_id is not None
+        id = order.agent_session_id or str(uuid.uuid5(uuid.NAMESPACE_OID, key))
+        chosen = ("--resume", id) if resume else ("--session-id", id)
+        argv = [order.command or "claude", *_SPEECH, *_UNTRUSTING, *chosen, *order.args]
+        return Plan(argv, _QUIET, "open", PASSES, "claude", id, resume)
+
+
+class ClaudeTongue:
+    def __init__(self, start: Start) -> None:
+        self._session_id = start.agent_session_id or ""
+        self._says: dict[str, str] = {}  #: the uuid of a line -> the message it carries
+        self._controls = 0
+        self._context_used = 0
+        self._retry_at: int | None = None
+
+    def open(self) -> Sequence[str]:
+        return [self._control({"subtype": "initialize"})]
+
+    def prompt(self, text: str, message_id: str) -> Sequence[str]:
+        self._retry_at = None
+        return self.steer(text, message_id)
+
+    def steer(self, text: str, message_id: str) -> Sequence[str]:
+        id = str(uuid.uuid5(uuid.NAMESPACE_OID, message_id))
+        self._says[id] = message_id
+        message = {"role": "user", "content": text}
+        return [encode({"type": "user", "uuid": id, "priority": "next", "message": message})]
+
+    def cancel(self) -> Sequence[str]:
+        """What it was told meanwhile and has not begun with would run next: that too is ended."""
+        return [self._control({"subtype": "interrupt", "cancel_queued": True})]
+
+    def read(self, line: str, now: int) -> Sequence[Event]:
+        said = decode(line)
+        match said.get("type"):
+            case "control_response":
+                return self._answered(as_object(said.get("response")))
+            case "control_request":
+                return [self._allow(said)]
+            case "command_lifecycle" if said.get("state") == "started":
+                id = self._says.get(as_text(said.get("command_uuid")))
+                return [] if id is None else [Accepted(id)]
+            case "assistant":
+                return self._assistant(as_object(said.get("message")))
+            case "user":
+                return _tool_results(as_object(said.get("message")))
+            case "system" if said.get("subtype") == "api_retry":
+                return [self._retry(said, now)]
+            case "rate_limit_event":
+                return self._limit(as_object(said.get("rate_limit_info")))
+            case "result":
+                return [*_denials(said), self._usage(said), self._ended(said)]
+            case _:
+                return []
+
+    def _control(self, request: Json) -> str:
+        self._controls += 1
+        id = f"coord-{self._controls}"
+        return encode({"type": "control_request", "request_id": id, "request": request})
+
+    def _answered(self, response: Json) -> list[Event]:
+        if response.get("request_id") != "coord-1":
+            return []
+        if response.get("subtype") == "success":
+            return [Ready(self._session_id)]
+        text = as_text(response.get("error"))
+        return [TurnEnded("failed", classify(Signal(text=text)))]
+
+    def _allow(self, said: Json) -> Reply:
+        """It asks only what its mode does not allow by itself."""
+        given = as_object(as_object(said.get("request")).get("input"))
+        answer = {"behavior": "allow", "updatedInput": given}
+        response = {"subtype": "success", "request_id": said.get("request_id"), "response": answer}
+        return Reply(encode({"type": "control_response", "response": response}))
+
+    def _assistant(self, message: Json) -> list[Event]:
+        usage = as_object(message.get("usage"))
+        parts = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+        used = sum(as_int(usage.get(part)) for part in parts) + as_int(usage.get("output_tokens"))
+        self._context_used = used or self._context_used
+        events: list[Event] = []
+        for block in as_objects(message.get("content")):
+            if block.get("type") == "text" and message.get("model") != "<synthetic>":
+                events.append(Text(as_text(block.get("text"))))
+            elif block.get("type") == "tool_use":
+                events.append(ToolStarted(as_text(block.get("id")), _title(block)))
+        return events
+
+    def _retry(self, said: Json, now: int) -> Held:
+        until = now + as_int(said.get("retry_delay_ms"))
+        self._retry_at = until
+        return Held(as_text(said.get("error")) or "retrying", until)
+
+    def _limit(self, info: Json) -> list[Event]:
+        if info.get("status") != "rejected":
+            return []
+        self._retry_at = as_int(info.get("resetsAt")) * 1_000 or None
+        return [Held(as_text(info.get("rateLimitType")) or "rate_limit", self._retry_at)]
+
+    def _usage(self, result: Json) -> Usage:
+        usage = as_object(result.get("usage"))
+        models = as_object(result.get("modelUsage"))
+        model = next(iter(models), None)
+        size = as_int(as_object(models.get(model or "")).get("contextWindow"))
+        parts = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+        return Usage(
+            sum(as_int(usage.get(part)) for part in parts),
+            as_int(usage.get("output_tokens")),
+            as_number(result.get("total_cost_usd")),
+            self._context_used or None,
+            size or None,
+            model,
+        )
+
+    def _ended(self, result: Json) -> TurnEnded:
+        """`subtype` is success, and the exit code 0, when it failed as well."""
+        reason = as_text(result.get("terminal_reason"))
+        if reason.startswith("aborted_"):
+            return TurnEnded("aborted")
+        if result.get("is_error") is not True:
+            return TurnEnded("completed")
+        status = as_int(result.get("api_error_status")) or None
+        errors = result.get("errors")
+        text = as_text(result.get("result")) or (str(errors) if errors else reason)
+        word = "" if reason == "api_error" else reason
+        failure = classify(Signal(word, status, text))
+        if failure.kind is FailureKind.RATE_LIMITED:
+            failure = failure._replace(retry_at=self._retry_at)
+        return TurnEnded("failed", failure)
+
+
+def _denials(result: Json) -> list[Event]:
+    denials = as_objects(result.get("permission_denials"))
+    return [Denied(as_text(one.get("tool_name"))) for one in denials]
+
+
+def _title(block: Json) -> str:
+    given = as_object(block.get("input"))
+    what = as_text(given.get("command")) or as_text(given.get("file_path"))
+    return f"{block.get('name')}: {what}" if what else str(block.get("name"))
+
+
+def _tool_results(message: Json) -> list[Event]:
+    return [
+        ToolEnded(as_text(block.get("tool_use_id")), block.get("is_error") is not True)
+        for block in as_objects(message.get("content"))
+        if block.get("type") == "tool_result"
+    ]

@@ -1,0 +1,265 @@
+"""One conversation, whatever the tongue: who may speak when, and what is kept of what was said.
+
+Pure: the supervisor tells it what it heard and when, and carries out what comes back. Only an idle
+agent is prompted, except by who asks to steer; a turn is only ended by who asks to interrupt.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from protocol.failure import Failure, FailureKind, Signal, classify
+from spoke.agents.tongue import (
+    Accepted,
+    Denied,
+    Event,
+    Held,
+    Ready,
+    Reply,
+    Text,
+    ToolEnded,
+    ToolStarted,
+    TurnEnded,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from spoke.agents.tongue import Tongue
+
+MAX_QUEUED = 1_000
+_TEXT_CHARS = 60_000
+_TITLE_CHARS = 500
+
+
+class Write(NamedTuple):
+    """A line for its stdin. ``message_id``: with it the message is delivered, in this mode."""
+
+    line: str
+    message_id: str | None = None
+    mode: str = "queue"
+
+
+class Tell(NamedTuple):
+    """A record of what happened."""
+
+    body: Mapping[str, object]
+
+
+class Hangup(NamedTuple):
+    """Nothing more will be said to it: close its stdin, so that it ends."""
+
+
+Effect = Write | Tell | Hangup
+
+
+class Said(NamedTuple):
+    """What is to be said to it. ``id`` empty: by the order itself, of which nobody is told."""
+
+    id: str
+    text: str
+    mode: str
+
+
+class Stage(StrEnum):
+    OPENING = "opening"
+    IDLE = "idle"
+    BUSY = "busy"
+    CANCELLING = "cancelling"
+    OVER = "over"
+
+
+class Talk:
+    """``lingers``: an idle agent is kept, until somebody says `hang_up`."""
+
+    def __init__(self, tongue: Tongue, first: str | None, *, lingers: bool) -> None:
+        self._tongue = tongue
+        self._lingers = lingers
+        self._queue: deque[Said] = deque([Said("", first, "queue")] if first is not None else [])
+        self._known: set[str] = set()
+        self._activity: Mapping[str, object] = {}
+        self._usage = Usage()
+        self.stage = Stage.OPENING
+        self.turns = 0
+        self.failure: Failure | None = None  #: of the last turn
+        self.denied: str | None = None  #: the last thing that it was not allowed
+
+    @property
+    def waiting(self) -> Sequence[str]:
+        """The messages that were taken and not yet said."""
+        return [said.id for said in self._queue if said.id]
+
+    def open(self) -> list[Effect]:
+        return [*self._writes(self._tongue.open()), *self._be("busy", "it is starting")]
+
+    def say(self, id: str, text: str, mode: str) -> tuple[str, list[Effect]]:
+        """queued (or under way), duplicate, full or closed; and what comes of it."""
+        if id in self._known:
+            return "duplicate", []
+        if self.stage is Stage.OVER:
+            return "closed", []
+        if len(self._queue) >= MAX_QUEUED:
+            return "full", []
+        self._known.add(id)
+        return "queued", self._take(Said(id, text, mode))
+
+    def hear(self, line: str, now: int) -> list[Effect]:
+        effects: list[Effect] = []
+        for event in self._tongue.read(line, now):
+            effects += self._on(event)
+        return effects
+
+    def hang_up(self) -> list[Effect]:
+        """End it; a turn that runs is ended first, the way the agent likes best."""
+        self._lingers = False
+        self._queue.clear()
+        match self.stage:
+            case Stage.BUSY:
+                return self._cancel()
+            case Stage.OPENING | Stage.IDLE:
+                return self._over()
+            case _:
+                return []
+
+    def usage(self) -> Mapping[str, object]:
+        return _usage_body(self._usage)
+
+    def _take(self, said: Said) -> list[Effect]:
+        is_busy = self.stage in (Stage.BUSY, Stage.CANCELLING)
+        if said.mode == "steer" and self.stage is Stage.BUSY:
+            lines = self._tongue.steer(said.text, said.id)
+            if lines:
+                return self._writes(lines, said)
+        if said.mode == "interrupt" and is_busy:
+            self._queue.appendleft(said)
+            return self._cancel()
+        self._queue.append(said._replace(mode="queue"))
+        return self._next() if self.stage is Stage.IDLE else []
+
+    def _cancel(self) -> list[Effect]:
+        if self.stage is Stage.CANCELLING:
+            return []
+        self.stage = Stage.CANCELLING
+        return self._writes(self._tongue.cancel())
+
+    def _next(self) -> list[Effect]:
+        """Nobody speaks: whose turn is it?"""
+        if self._queue:
+            said = self._queue.popleft()
+            self.stage = Stage.BUSY
+            self.failure = None
+            lines = self._tongue.prompt(said.text, said.id)
+            return [*self._writes(lines, said), *self._be("busy")]
+        return self._be("idle") if self._lingers else self._over()
+
+    def _over(self) -> list[Effect]:
+        self.stage = Stage.OVER
+        return [Hangup()]
+
+    def _writes(self, lines: Sequence[str], said: Said | None = None) -> list[Effect]:
+        writes = [Write(line) for line in lines]
+        if said is not None and said.id and writes:
+            writes[-1] = Write(writes[-1].line, said.id, said.mode)
+        return list(writes)
+
+    def _on(self, event: Event) -> list[Effect]:
+        match event:
+            case Reply(line):
+                return [Write(line)]
+            case Ready(session_id, version):
+                self.stage = Stage.IDLE
+                body = {"event": "opened", "agentSessionId": session_id, "version": version}
+                return [Tell(body), *self._next()]
+            case TurnEnded():
+                return self._turn_ended(event)
+            case Held(reason, until):
+                return self._be("rate_limited", reason, until)
+            case Usage():
+                self._usage = _added(self._usage, event)
+                return [Tell({"event": "usage", **self.usage()})]
+            case Denied(what):
+                self.denied = what
+                return [Tell({"event": "denied", "what": what[:_TITLE_CHARS]})]
+            case Accepted(message_id):
+                return [Tell({"event": "accepted", "messageId": message_id})] if message_id else []
+            case Text() | ToolStarted() | ToolEnded():
+                busy = self._be("busy") if self.stage is Stage.BUSY else []
+                return [*busy, Tell(_seen(event))]
+
+    def _turn_ended(self, event: TurnEnded) -> list[Effect]:
+        """A failed turn ends the conversation: what waits would only fail as well."""
+        if self.stage is Stage.OVER:
+            return []
+        self.turns += 1
+        self.stage = Stage.IDLE
+        self.failure = event.failure
+        body: dict[str, object] = {"event": "turnEnded", "outcome": event.outcome}
+        if event.failure is None:
+            return [Tell(body), *self._next()]
+        return [Tell({**body, "failure": event.failure.body()}), *self._over()]
+
+    def _be(self, activity: str, note: str = "", until: int | None = None) -> list[Effect]:
+        """Tell what it does, when that has changed."""
+        now: dict[str, object] = {"activity": activity}
+        if note:
+            now["note"] = note[:_TITLE_CHARS]
+        if until is not None:
+            now["until"] = until
+        if now == self._activity:
+            return []
+        self._activity = now
+        return [Tell({"event": "activity", **now})]
+
+
+def judge(talk: Talk, *, ended: str, moved: bool | None) -> tuple[str, Failure | None, str | None]:
+    """Outcome, failure and what to say of it, once the agent is gone and no stop was ordered.
+
+    ``ended`` is how its process ended, in words; ``moved`` whether the branch has a new commit
+    (None: that could not be seen). Neither an exit code nor the word of the agent is enough.
+    """
+    if talk.failure is not None:
+        return "failed", talk.failure, talk.failure.message
+    if talk.stage is not Stage.OVER or talk.turns == 0:
+        failure = classify(Signal("error_during_execution", None, f"the agent ended: {ended}"))
+        return "failed", failure, failure.message
+    if moved is False and talk.denied is not None:
+        text = f"it committed nothing, and was not allowed: {talk.denied}"
+        return "failed", Failure(FailureKind.TOOL_DENIED, text[:_TITLE_CHARS]), text
+    return "completed", None, "it committed nothing" if moved is False else None
+
+
+def _seen(event: Text | ToolStarted | ToolEnded) -> Mapping[str, object]:
+    match event:
+        case Text(text):
+            return {"event": "text", "text": text[:_TEXT_CHARS]}
+        case ToolStarted(id, title):
+            return {"event": "tool", "id": id, "state": "started", "title": title[:_TITLE_CHARS]}
+        case ToolEnded(id, ok, note):
+            said = {"event": "tool", "id": id, "state": "ended", "ok": ok}
+            return {**said, "title": note[:_TITLE_CHARS]} if note else said
+
+
+def _added(before: Usage, new: Usage) -> Usage:
+    """Tokens add up; of the rest, the last that is known holds."""
+    return Usage(
+        before.tokens_in + new.tokens_in,
+        before.tokens_out + new.tokens_out,
+        before.cost_usd if new.cost_usd is None else new.cost_usd,
+        new.context_used or before.context_used,
+        new.context_size or before.context_size,
+        new.model or before.model,
+    )
+
+
+def _usage_body(usage: Usage) -> dict[str, object]:
+    body: dict[str, object] = {"tokensIn": usage.tokens_in, "tokensOut": usage.tokens_out}
+    if usage.cost_usd is not None:
+        body["costUsd"] = round(usage.cost_usd, 6)
+    if usage.model:
+        body["model"] = usage.model
+    if usage.context_used and usage.context_size:
+        body["contextPercent"] = round(100 * usage.context_used / usage.context_size, 1)
+    return body

@@ -1,0 +1,33 @@
+"""Who commits on this machine: for agents that hide the person's git configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from spoke.agents.agent import AUTHOR
+from spoke.git import Git, GitFailed
+
+_PLACES: Final = (".gitconfig", ".config/git/config")
+
+
+async def find(git: Git, environ: Mapping[str, str]) -> dict[str, str]:
+    """git's variables, as the environment or the person's configuration has them; else nothing."""
+    said = {name: value for name, value in environ.items() if name in AUTHOR}
+    for place in _PLACES:
+        file = Path(environ.get("HOME", "/"), place)
+        for key, value in (await _user(git, file)).items():
+            for role in ("AUTHOR", "COMMITTER"):
+                said.setdefault(f"GIT_{role}_{key.upper()}", value)
+    return said
+
+
+async def _user(git: Git, file: Path) -> dict[str, str]:
+    ask = ["config", "--file", str(file), "--includes", "--get-regexp", r"^user\.(name|email)$"]
+    try:
+        said = await git.run(ask, git_dir=file.parent)
+    except GitFailed:  # there is no such file, or it does not say
+        return {}
+    pairs = (line.partition(" ") for line in said.splitlines())
+    return {key.removeprefix("user."): value for key, _, value in pairs}

@@ -1,0 +1,122 @@
+"""Has a conversation with the agent: carries out what `spoke.agents.talk` decides."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, cast
+
+from spoke.agents.talk import Hangup, Stage, Talk, Tell, Write, judge
+from spoke.agents.tongue import Start
+from spoke.agents.tongues import tongue
+from spoke.spool import Kind
+from spoke.supervisor.head import commit_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from spoke.agents.talk import Effect
+    from spoke.supervisor.assignment import Exit, Outcome, TalkOrder
+    from spoke.supervisor.mailbox import Mailbox
+
+    Note = Callable[[Kind, Mapping[str, object]], None]
+
+_MINUTE_MS = 60_000
+_LINE_BYTES = 64 * 1024 * 1024  # a longer line is not one of an agent's protocol
+
+
+class Conversation:
+    def __init__(self, order: TalkOrder, cwd: str, mailbox: Mailbox, note: Note) -> None:
+        start = Start(cwd, order["agentSessionId"], order["resume"])
+        self._talk = Talk(
+            tongue(order["tongue"], start), order["first"], lingers=order["lingerMs"] > 0
+        )
+        self._order = order
+        self._cwd = cwd
+        self._mailbox = mailbox
+        self._note = note
+        self._rest = b""
+        self._idle_since: int | None = None
+        self._opens_at: int | None = None
+
+    def open(self, now: int) -> None:
+        """Begin it, or have `look` begin it when its time has come; ``now`` as there."""
+        if self._order["resume"] and self._order["minuteApart"]:
+            self._opens_at = now + _MINUTE_MS - time.time_ns() // 1_000_000 % _MINUTE_MS
+        else:
+            self._carry_out(self._talk.open())
+
+    def hear(self, chunk: bytes) -> None:
+        """A piece of the agent's stdout."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if len(self._rest) > _LINE_BYTES:
+            self._rest = b""
+        now = time.time_ns() // 1_000_000
+        for line in lines:
+            self._carry_out(self._talk.hear(line.decode("utf-8", "replace"), now))
+
+    def say(self, id: str, text: str, mode: str, answer: Callable[[str], None]) -> None:
+        """Answers queued, duplicate, closed or full; what came of it is told in the spool."""
+        state, effects = self._talk.say(id, text, mode)
+        if state == "closed":
+            self._refuse([id])
+        answer(state)
+        self._carry_out(effects)
+
+    def stop(self) -> None:
+        """End the turn that runs, then the conversation."""
+        self._opens_at = None
+        self._carry_out(self._talk.hang_up())
+
+    def look(self, now: int) -> int | None:
+        """Do what is due; when to look again (monotonic ms), where that is known."""
+        if self._opens_at is not None:
+            if now < self._opens_at:
+                return self._opens_at
+            self._opens_at = None
+            self._carry_out(self._talk.open())
+        if self._talk.stage is not Stage.IDLE:
+            self._idle_since = None
+            return None
+        self._idle_since = self._idle_since or now
+        due = self._idle_since + self._order["lingerMs"]
+        if now >= due:
+            self.stop()
+            return None
+        return due
+
+    def close(self) -> None:
+        """The agent is gone: what waited for its turn will not arrive."""
+        self._refuse(self._talk.waiting)
+
+    def judged(self, exit: Exit, *, stopped: bool) -> Exit:
+        """The end of an attempt, with what its work shows of it where nobody stopped it."""
+        said: Exit = {**exit, "usage": self._talk.usage()}
+        if stopped:
+            return said
+        head = commit_of(self._cwd)
+        moved = None if head is None else head != self._order["base"]
+        ended = exit["signal"] or f"exit code {exit['exitCode']}"
+        outcome, failure, message = judge(self._talk, ended=ended, moved=moved)
+        said["outcome"] = cast("Outcome", outcome)
+        said["message"] = message
+        said["committed"] = moved
+        said["reason"] = message if failure is None else str(failure.kind)
+        if failure is not None:
+            said["failure"] = failure.body()
+            said["advice"] = failure.advice
+        return said
+
+    def _refuse(self, ids: Sequence[str]) -> None:
+        why = "the conversation with its agent is over"
+        for id in ids:
+            self._note(Kind.UNDELIVERED, {"messageId": id, "reason": why})
+
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Write(line, id, mode):
+                    self._mailbox.send(line, id, mode)
+                case Tell(body):
+                    self._note(Kind.AGENT, body)
+                case Hangup():
+                    self._mailbox.finish()

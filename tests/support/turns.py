@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""An agent that speaks as Claude Code does and does what it is told: `make test` has no real one.
+
+Its prompts: `say TEXT`, `wait` (until the turn is ended), `fail`, `die`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+
+def main() -> None:
+    id = sys.argv[sys.argv.index("--session-id" if "--session-id" in sys.argv else "--resume") + 1]
+    for line in sys.stdin:
+        said = json.loads(line)
+        if said["type"] == "control_request":
+            _controlled(said)
+        else:
+            tell({"type": "command_lifecycle", "state": "started", "command_uuid": said["uuid"]})
+            _prompted(said["message"]["content"], id)
+
+
+def _controlled(said: dict[str, dict[str, str]]) -> None:
+    response = {"subtype": "success", "request_id": said["request_id"]}
+    tell({"type": "control_response", "response": response})
+    if said["request"]["subtype"] == "interrupt":
+        result(is_error=True, terminal_reason="aborted_streaming")
+
+
+def _prompted(prompt: str, id: str) -> None:
+    word, _, rest = prompt.partition(" ")
+    if word == "die":
+        sys.exit(3)
+    if word == "fail":
+        result(is_error=True, terminal_reason="api_error", api_error_status=401, result="bad key")
+    if word == "say":
+        text = {"type": "text", "text": rest.replace("ID", id)}
+        usage = {"input_tokens": 7, "output_tokens": 3}
+        message = {"model": "toy", "content": [text], "usage": usage}
+        tell({"type": "assistant", "message": message})
+        result(usage=usage, modelUsage={"toy": {"contextWindow": 100}})
+
+
+def result(**more: object) -> None:
+    tell({"type": "result", **more})
+
+
+def tell(message: dict[str, object]) -> None:
+    print(json.dumps(message), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,339 @@
+"""What real agents said, and what is understood of it: recorded transcripts, and the odd lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from protocol.failure import FailureKind
+from protocol.ops.wire import StartOrder
+from spoke.agents import table
+from spoke.agents.tongue import (
+    Accepted,
+    Denied,
+    Held,
+    Ready,
+    Reply,
+    Start,
+    Text,
+    Tongue,
+    ToolEnded,
+    ToolStarted,
+    TurnEnded,
+    Usage,
+)
+from spoke.agents.tongues import tongue
+from tests.support import transcripts
+from tests.support.transcripts import FOLDER, NOW
+
+AGENTS = sorted(set(table.AGENTS) - {"command"})
+TRANSCRIPTS = sorted(FOLDER.glob("*/*.jsonl"))
+ORDER = StartOrder(
+    task="t", prompt="p", repo="/r", base=None, branch="b", agent="x", command=None, args=["-x"],
+    env={}, stdin="open", parent_session_id=None, worktree=None, resume=False, messages=[],
+    credential="secret",
+)  # fmt: skip
+
+#: How the last turn of each scene ends.
+ENDS = {
+    "commit": "completed", "interrupted": "completed", "steered": "completed",
+    "rate_limited_once": "completed", "rate_limited": FailureKind.RATE_LIMITED,
+    "context_exhausted": FailureKind.CONTEXT_EXHAUSTED, "auth_failed": FailureKind.AUTH_FAILED,
+    "server_error": FailureKind.SDK_ERROR,
+}  # fmt: skip
+
+
+def heard(of: Tongue, message: object) -> list[object]:
+    return [*of.read(json.dumps(message), NOW)]
+
+
+def test_each_agent_has_its_transcripts() -> None:
+    for agent in AGENTS:
+        scenes = {path.stem for path in TRANSCRIPTS if path.parent.name == agent}
+        assert {"commit", "interrupted", "auth_failed"} <= scenes, agent
+
+
+@pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_recorded_transcript_is_understood_as_it_was(path: Path) -> None:
+    me = tongue(path.parent.name, transcripts.start(path.parent.name))
+    meant: list[object] = []
+    for entry in transcripts.read(path):
+        match entry:
+            case {"do": list(what), "wrote": wrote}:
+                assert transcripts.do(me, [str(word) for word in what]) == wrote
+            case {"heard": str(line), "meant": expected}:
+                events = transcripts.shown(me.read(line, NOW))
+                assert events == expected
+                meant += events
+            case _:
+                raise AssertionError(entry)
+    (*_, (_, outcome, failure)) = [
+        one for one in meant if isinstance(one, list) and one[0] == "TurnEnded"
+    ]
+    ended = ENDS[path.stem]
+    assert (failure[0] if failure else outcome) == ended
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_noise_means_nothing(agent: str) -> None:
+    me = tongue(agent, Start("/w"))
+    noise: list[object] = [
+        {}, [], "text", 7, {"type": "result of none"}, {"id": 99, "result": {}},
+        {"method": "some/news", "params": {}}, {"method": "session/update", "params": {}},
+        {"type": "system", "subtype": "status"}, {"method": "error", "params": {}},
+        {"type": "command_lifecycle", "state": "started", "command_uuid": "nobody's"},
+        {"type": "control_response", "response": {"request_id": "another"}},
+        {"type": "rate_limit_event", "rate_limit_info": {"status": "allowed"}},
+    ]  # fmt: skip
+    for one in noise:
+        assert heard(me, one) == [], one
+    for line in ("", "not JSON", "[" * 100_000, "\x00"):
+        assert list(me.read(line, NOW)) == []
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_an_agent_is_started_and_taken_up_again(agent: str) -> None:
+    fresh = table.find(agent).plan(ORDER, "ses_1/1")
+    assert fresh.argv[0] == agent
+    assert fresh.argv[-1] == "-x"
+    assert fresh.tongue == agent
+    assert not fresh.resume
+    again = table.find(agent).plan(
+        ORDER.model_copy(update={"agent_session_id": "id-1", "command": "/opt/it"}), "ses_1/2"
+    )
+    assert again.argv[0] == "/opt/it"
+    assert again.resume
+    assert again.agent_session_id == "id-1"
+    assert not {"COORD_TOKEN_FILE", "COORD_URL"} & (fresh.passes | set(fresh.env))
+    said = "\n".join(_opened(tongue(agent, Start("/w", "id-1", resume=True))))
+    assert agent == "claude" or "id-1" in said
+
+
+def test_two_attempts_of_claude_do_not_share_a_conversation() -> None:
+    claude = table.find("claude")
+    assert claude.plan(ORDER, "s/1").argv != claude.plan(ORDER, "s/2").argv
+    assert claude.plan(ORDER, "s/1").argv == claude.plan(ORDER, "s/1").argv
+
+
+def test_there_is_no_tongue_for_a_command() -> None:
+    with pytest.raises(KeyError):
+        tongue("command", Start("/w"))
+
+
+def _opened(me: Tongue) -> list[str]:
+    """All that is written until the conversation is open, when every request succeeds."""
+    wrote = [*me.open()]
+    for line in wrote:  # grows while it is read
+        request = json.loads(line)
+        if "id" in request:
+            answer = {"id": request["id"], "result": {"sessionId": "s", "thread": {"id": "s"}}}
+            events = me.read(json.dumps(answer), NOW)
+            wrote += [event.line for event in events if isinstance(event, Reply)]
+    return wrote
+
+
+# What a scripted model cannot make an agent say.
+
+
+def test_claude_asks_and_is_allowed_and_is_told_of_limits_and_denials() -> None:
+    me = tongue("claude", Start("/w", "id-1"))
+    (asked,) = heard(
+        me, {"type": "control_request", "request_id": "r", "request": {"input": {"a": 1}}}
+    )
+    assert isinstance(asked, Reply)
+    assert json.loads(asked.line)["response"]["response"] == {
+        "behavior": "allow", "updatedInput": {"a": 1},
+    }  # fmt: skip
+    limit = {"status": "rejected", "resetsAt": 2_000, "rateLimitType": "five_hour"}
+    assert heard(me, {"type": "rate_limit_event", "rate_limit_info": limit}) == [
+        Held("five_hour", 2_000_000)
+    ]
+    events = heard(me, {
+        "type": "result", "is_error": True, "terminal_reason": "api_error", "api_error_status": 429,
+        "permission_denials": [{"tool_name": "Bash"}],
+    })  # fmt: skip
+    assert events[0] == Denied("Bash")
+    ended = events[-1]
+    assert isinstance(ended, TurnEnded)
+    assert ended.failure is not None
+    assert ended.failure.kind is FailureKind.RATE_LIMITED
+    assert ended.failure.retry_at == 2_000_000
+
+
+def test_claude_says_why_it_could_not_begin() -> None:
+    me = tongue("claude", Start("/w", "id-1"))
+    refused = {"request_id": "coord-1", "subtype": "error", "error": "Not logged in"}
+    (ended,) = heard(me, {"type": "control_response", "response": refused})
+    assert isinstance(ended, TurnEnded)
+    assert ended.failure is not None
+    assert ended.failure.kind is FailureKind.AUTH_FAILED
+    (_, ended) = heard(me, {
+        "type": "result", "is_error": True, "subtype": "error_during_execution",
+        "errors": ["No conversation found"],
+    })  # fmt: skip
+    assert isinstance(ended, TurnEnded)
+    assert ended.failure is not None
+    assert "No conversation found" in ended.failure.message
+
+
+def test_claude_names_what_its_tools_work_on() -> None:
+    me = tongue("claude", Start("/w", "id-1"))
+    blocks = [
+        {"type": "tool_use", "id": "1", "name": "Write", "input": {"file_path": "/f"}},
+        {"type": "tool_use", "id": "2", "name": "Think"},
+        {"type": "thinking", "thinking": "hm"},
+    ]
+    assert heard(me, {"type": "assistant", "message": {"content": blocks}}) == [
+        ToolStarted("1", "Write: /f"), ToolStarted("2", "Think"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "answered"),
+    [
+        ([{"kind": "allow_always", "optionId": "a"}, {"kind": "allow_once", "optionId": "o"}], "o"),
+        ([{"kind": "allow_always", "optionId": "a"}], "a"),
+        ([{"kind": "reject_once", "optionId": "n"}], None),
+    ],
+)
+def test_an_acp_agent_asks_and_is_allowed(options: list[object], answered: str | None) -> None:
+    me = tongue("opencode", Start("/w"))
+    (reply,) = heard(me, {
+        "id": "q", "method": "session/request_permission", "params": {"options": options},
+    })  # fmt: skip
+    assert isinstance(reply, Reply)
+    assert json.loads(reply.line)["result"]["outcome"].get("optionId") == answered
+    (reply,) = heard(me, {"id": 4, "method": "fs/read_text_file", "params": {}})
+    assert isinstance(reply, Reply)
+    assert json.loads(reply.line)["error"]["code"] == -32601
+
+
+def test_a_tool_that_is_only_asked_about_has_started() -> None:
+    me = _open_acp()
+    call = {"toolCallId": "1", "title": "git push"}
+    asked = {"id": "q", "method": "session/request_permission", "params": {"toolCall": call}}
+    heard(me, _update(sessionUpdate="agent_message_chunk", content={"text": "I push."}))
+    assert heard(me, asked)[:2] == [Text("I push."), ToolStarted("1", "git push")]
+    assert heard(me, _update(**call, sessionUpdate="tool_call")) == []
+
+
+def test_an_acp_agent_cannot_begin() -> None:
+    me = tongue("gemini", Start("/w"))
+    me.open()
+    (ended,) = heard(me, {"id": 1, "error": {"code": -32000, "message": "Authentication required"}})
+    assert isinstance(ended, TurnEnded)
+    assert ended.failure is not None
+    assert ended.failure.kind is FailureKind.AUTH_FAILED
+    assert me.steer("now", "msg_1") == []
+
+
+def _open_acp() -> Tongue:
+    me = tongue("opencode", Start("/w"))
+    _opened(me)
+    return me
+
+
+def _update(**update: object) -> dict[str, object]:
+    return {"method": "session/update", "params": {"update": update}}
+
+
+def test_an_acp_agent_says_what_it_was_not_allowed() -> None:
+    content = [{"type": "content", "content": {"text": "The user rejected permission to use it"}}]
+    me = _open_acp()
+    ended = {"sessionUpdate": "tool_call_update", "toolCallId": "1", "title": "git push"}
+    assert heard(me, _update(**ended, status="failed", content=content)) == [
+        Denied("git push"), ToolEnded("1", False, "git push"),
+    ]  # fmt: skip
+    assert heard(me, _update(**ended, status="failed")) == [ToolEnded("1", False, "git push")]
+    assert heard(me, _update(**ended, status="in_progress")) == []
+
+
+def test_prompts_that_were_folded_together_end_once() -> None:
+    me = _open_acp()
+    first = json.loads(me.prompt("one", "msg_1")[0])["id"]
+    second = json.loads(me.steer("two", "msg_2")[0])["id"]
+    heard(me, _update(sessionUpdate="agent_message_chunk", content={"text": "both"}))
+    heard(me, _update(sessionUpdate="usage_update", used=10, size=100))
+    answers = heard(me, {"id": second, "error": {"code": 429, "message": "slow down"}})
+    assert answers == [Text("both"), Usage(context_used=10, context_size=100)]
+    (_, ended) = heard(me, {"id": first, "result": {"stopReason": "end_turn"}})
+    assert isinstance(ended, TurnEnded)
+    assert ended.failure is not None
+    assert ended.failure.kind is FailureKind.RATE_LIMITED
+
+
+def test_a_conversation_told_again_is_not_taken_for_new() -> None:
+    me = tongue("gemini", Start("/w", "id-1", resume=True))
+    me.open()
+    heard(me, {"id": 1, "result": {}})
+    old = _update(sessionUpdate="agent_message_chunk", content={"text": "old"})
+    assert heard(me, old) == []
+    (reply,) = heard(me, {"id": 2, "result": {}})
+    assert isinstance(reply, Reply)
+    assert heard(me, old) == []
+    assert heard(me, {"id": 3, "result": {}}) == [Ready("id-1", "")]
+    heard(me, _update(sessionUpdate="agent_message_chunk", content={"text": "new"}))
+    asked = json.loads(me.prompt("go", "msg_1")[0])["id"]
+    assert heard(me, {"id": asked, "result": {"stopReason": "end_turn"}})[0] == Text("new")
+
+
+def _open_codex() -> Tongue:
+    me = tongue("codex", Start("/w"))
+    _opened(me)
+    return me
+
+
+def _news(method: str, **params: object) -> dict[str, object]:
+    return {"method": method, "params": params}
+
+
+def test_codex_is_cancelled_before_its_turn_is_known() -> None:
+    me = _open_codex()
+    me.prompt("go", "msg_1")
+    assert me.steer("now", "msg_2") == []
+    assert me.cancel() == []
+    replies = heard(me, _news("turn/started", turn={"id": "t1"}))
+    methods = [json.loads(one.line)["method"] for one in replies if isinstance(one, Reply)]
+    assert methods == ["turn/interrupt", "thread/backgroundTerminals/clean"]
+
+
+def test_codex_is_refused_what_came_too_late() -> None:
+    me = _open_codex()
+    me.prompt("go", "msg_1")
+    heard(me, _news("turn/started", turn={"id": "t1"}))
+    (line,) = me.steer("now", "msg_2")
+    assert heard(me, {"id": json.loads(line)["id"], "error": {"message": "no turn"}}) == []
+    (line,) = me.steer("now", "msg_3")
+    assert heard(me, {"id": json.loads(line)["id"], "result": {}}) == [Accepted("msg_3")]
+    first, _ = me.cancel()
+    assert heard(me, {"id": json.loads(first)["id"], "result": {}}) == []
+
+
+def test_codex_says_that_another_holds_its_conversation() -> None:
+    me = tongue("codex", Start("/w", "id-1", resume=True))
+    me.open()
+    heard(me, {"id": 1, "result": {"userAgent": "coord/1.2 (Linux)"}})
+    busy = {"code": -32600, "message": "thread id-1 already has an active writer"}
+    (ended,) = heard(me, {"id": 2, "error": busy})
+    assert isinstance(ended, TurnEnded)
+    assert ended.failure is not None
+    assert ended.failure.kind is FailureKind.AGENT_BUSY
+
+
+def test_codex_asks_and_is_allowed_and_declines_by_itself() -> None:
+    me = _open_codex()
+    (reply,) = heard(me, {"id": 0, "method": "item/fileChange/requestApproval", "params": {}})
+    assert isinstance(reply, Reply)
+    assert json.loads(reply.line)["result"] == {"decision": "accept"}
+    (reply,) = heard(me, {"id": 0, "method": "attestation/generate", "params": {}})
+    assert isinstance(reply, Reply)
+    assert "error" in json.loads(reply.line)
+    item = {"type": "commandExecution", "id": "1", "command": "rm", "status": "declined"}
+    assert heard(me, _news("item/completed", item=item)) == [
+        Denied("rm"),
+        ToolEnded("1", False, "rm"),
+    ]
+    change = {"type": "fileChange", "id": "2", "status": "completed"}
+    assert heard(me, _news("item/completed", item=change)) == [ToolEnded("2", True, "fileChange")]
