@@ -330,7 +330,6 @@ class OrderRow:
     agent: str
     spec: Json
     parent_id: str | None
-    worktree: str | None
 
 
 @dataclass(frozen=True, slots=True)

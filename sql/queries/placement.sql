@@ -23,9 +23,6 @@ SELECT r.spoke_id, r.name, r.labels, r.slots, r.live FROM (
 -- made of was there before, and never changes.
 SELECT a.seq, a.session_id, a.attempt, 'start'::text AS kind, '{}'::jsonb AS body, s.task, s.repo,
        s.base, s.branch, s.agent, s.spec, s.parent_id,
-       (SELECT o.worktree FROM mappings o WHERE o.session_id = a.session_id
-          AND o.spoke_id = a.spoke_id AND o.attempt < a.attempt AND o.worktree IS NOT NULL
-        ORDER BY o.attempt DESC LIMIT 1) AS worktree,
        a.spoke_id, a.alone
   FROM assign_all($1::text[], $2::text[], $3::bytea[]) a
   JOIN sessions s ON s.session_id = a.session_id
@@ -35,10 +32,7 @@ SELECT a.seq, a.session_id, a.attempt, 'start'::text AS kind, '{}'::jsonb AS bod
 -- The outbox of a spoke after a sequence number, with all that a start needs. The start of an
 -- attempt that was given up meanwhile is withdrawn.
 SELECT c.seq, c.session_id, c.attempt, c.kind, c.body, s.task, s.repo, s.base, s.branch, s.agent,
-       s.spec, s.parent_id,
-       (SELECT o.worktree FROM mappings o WHERE o.session_id = c.session_id
-          AND o.spoke_id = c.spoke_id AND o.attempt < c.attempt AND o.worktree IS NOT NULL
-        ORDER BY o.attempt DESC LIMIT 1) AS worktree
+       s.spec, s.parent_id
   FROM commands c JOIN sessions s ON s.session_id = c.session_id
  WHERE c.spoke_id = $1 AND c.seq > $2 AND c.acked_at IS NULL
    AND (c.kind <> 'start' OR EXISTS (
