@@ -24,6 +24,7 @@ from protocol.ops.shapes import Params
 P = TypeVar("P", bound=Params)
 R = TypeVar("R", bound=BaseModel)
 
+OWN_KEY: Final = "idempotencyKey"  # of the parameters of a spawn
 RUNNING_SECONDS: Final = 0.5  # at the most, before a call that runs elsewhere is asked for again
 
 
@@ -71,7 +72,7 @@ class Caller:
                     link, op, said, within=left, key=key, detach=detach
                 )
             except LinkLost:
-                if key is None and not is_idempotent(op):
+                if key is None and OWN_KEY not in said and not is_idempotent(op):
                     raise
             except Unavailable as error:
                 if error.reason != "CALL_RUNNING":

@@ -17,6 +17,7 @@ from protocol.ops.sessions import (
     EventBatch,
     Explanation,
     Notified,
+    OnLost,
     OnParentAbort,
     Receipt,
     Resumed,
@@ -42,6 +43,7 @@ class Work(TypedDict, total=False):
     stdin: Literal["open", "closed"]
     parent_session_id: str
     on_parent_abort: OnParentAbort
+    on_lost: OnLost
     labels: Mapping[str, str]
     spoke: str
     requires: Mapping[str, str]

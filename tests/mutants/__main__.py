@@ -27,6 +27,7 @@ COPIED: Final = ("coord", "hub", "spoke", "protocol", "sql", "tests", "pyproject
 AT_ONCE: Final = 2
 PURE: Final = ("tests/unit/", "tests/model/")
 PATIENCE: Final = 120.0  # seconds for one run; a mutant that hangs is caught too
+HEALTHY_PATIENCE: Final = 1_200.0  # for all their tests in one run, without a mutant
 
 _FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 _ASSERTED: Final = re.compile(r"^E\s+(?:AssertionError: )?(?:assert )?(\S.*)$", re.MULTILINE)
@@ -58,7 +59,7 @@ def mutate(room: Path, mutant: Mutant) -> None:
     file.write_text(text.replace(mutant.old, mutant.new))
 
 
-def run_tests(room: Path, tests: tuple[str, ...]) -> Verdict:
+def run_tests(room: Path, tests: tuple[str, ...], patience: float = PATIENCE) -> Verdict:
     # The copy is the working directory and comes first on the path, before the editable install.
     environ = {**os.environ, "PYTHONPATH": str(room), "COORD_MUTANT": "1"}
     environ["PYTHONDONTWRITEBYTECODE"] = "1"
@@ -67,7 +68,7 @@ def run_tests(room: Path, tests: tuple[str, ...]) -> Verdict:
         argv.append("--noconftest")  # the fixtures there want a hub and a database
     try:
         ran = subprocess.run(
-            argv, cwd=room, env=environ, capture_output=True, text=True, timeout=PATIENCE
+            argv, cwd=room, env=environ, capture_output=True, text=True, timeout=patience
         )
     except subprocess.TimeoutExpired:
         return Verdict("(no test: it hung)")
@@ -99,7 +100,7 @@ def prove_healthy(chosen: list[Mutant]) -> None:
             if not where.stdout.startswith(str(Path(room))):
                 raise SystemExit(f"the copy is not what is tested: {where.stdout}{where.stderr}")
         tests = sorted({test for mutant in chosen for test in mutant.tests})
-        verdict = run_tests(Path(room), tuple(tests))
+        verdict = run_tests(Path(room), tuple(tests), HEALTHY_PATIENCE)
         if verdict.by is not None:
             raise SystemExit(f"without a mutant, {verdict.by} fails: {verdict.why}")
 

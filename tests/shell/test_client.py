@@ -118,13 +118,15 @@ async def test_what_may_be_asked_again_is_asked_again_and_nothing_else(fake: Fak
         waiting = asyncio.create_task(hub.wait(ID))
         spawning = asyncio.create_task(hub.spawn("fix", repo="/r"))
         keyed = asyncio.create_task(hub.call("coord.spawn", {"task": "t", "repo": "/r"}, key="k"))
-        for _ in range(3):
+        own = asyncio.create_task(hub.spawn("t", repo="/r", idempotency_key="k"))
+        for _ in range(4):
             await fake.begun.get()
         fake.on("coord.wait", {"reached": True, "sessions": []})
         fake.on("coord.spawn", spawned("t"))
         fake.links[0].transport.abort()
         assert (await waiting).reached
         assert await keyed == spawned("t")
+        assert (await own).task == "t", "a key among its parameters is as good"
         with pytest.raises(LinkLost, match="RESUME_EXPIRED"):
             await spawning
         assert (await hub.call("coord.spawn")) == spawned("t"), "and the hub is there again"
