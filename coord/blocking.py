@@ -112,6 +112,7 @@ class Hub:
     status = _waits(client.Hub.status)
     message = _waits(client.Hub.message)
     abort = _waits(client.Hub.abort)
+    resume = _waits(client.Hub.resume)
     events = _iterates(client.Hub.events)
     wait = _waits(client.Hub.wait)
     notify = _waits(client.Hub.notify)
