@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, cast
+from typing import cast
 
 from pydantic import JsonValue
 
@@ -12,9 +12,8 @@ from protocol.codec import Object
 from protocol.errors import DeadlineExceeded, Internal, LinkLost
 from protocol.frames import Call, CallId, Fault, Reply, read, write
 from protocol.handshake import INITIALIZE, Hello, Welcome, check_spoken
+from protocol.ids import call_ids
 from protocol.limits import INITIALIZE_SECONDS
-
-_ID: Final = CallId("initialize")
 
 
 async def greet(wire: Wire, hello: Hello) -> Welcome:
@@ -23,11 +22,12 @@ async def greet(wire: Wire, hello: Hello) -> Welcome:
     Raises the CallError that it refuses us with (FailedPrecondition RESUME_EXPIRED: another hello
     may follow), LinkLost, DeadlineExceeded, Internal (BAD_ANSWER), FailedPrecondition (VERSION).
     """
+    id = next(call_ids())  # others greet the same hub at the same moment
     said = cast("Object", hello.model_dump(mode="json", by_alias=True, exclude_none=True))
     try:
         async with asyncio.timeout(INITIALIZE_SECONDS):
-            await wire.send([write(Call(_ID, INITIALIZE, said))])
-            answer = await _answer(wire)
+            await wire.send([write(Call(id, INITIALIZE, said))])
+            answer = await _answer(wire, id)
     except TimeoutError:
         raise DeadlineExceeded("DEADLINE_EXCEEDED", "the hub does not say hello") from None
     welcome = _read(answer)
@@ -35,12 +35,12 @@ async def greet(wire: Wire, hello: Hello) -> Welcome:
     return welcome
 
 
-async def _answer(wire: Wire) -> JsonValue:
+async def _answer(wire: Wire, asked: CallId) -> JsonValue:
     while isinstance(message := await wire.receive(), str):
         match read(message):
-            case Reply(id, result) if id == _ID:
+            case Reply(id, result) if id == asked:
                 return cast("JsonValue", result)
-            case Fault(id, error) if id in (_ID, None):
+            case Fault(id, error) if id in (asked, None):
                 raise error
             case _:
                 continue

@@ -101,7 +101,7 @@ class Working:
 
     async def say(self, *records: Record) -> None:
         now = time.time_ns() // 1_000_000
-        records = tuple(dataclasses.replace(one, at=now) for one in records)
+        records = tuple(one._replace(at=now) for one in records)
         row = await self.desk.store.exchange.append(
             self.spoke, self.epoch, self.id, self.attempt, self.stored + 1, records
         )

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from protocol.aio.greeting import greet
 from protocol.aio.node import Context, Handler, Node
 from protocol.errors import CallError, DeadlineExceeded, FailedPrecondition, LinkLost
 from protocol.frames import Ack, Mode, Notice, write
-from protocol.limits import CLOSE_VIOLATION, STREAM_HIGH_WATER_BYTES
+from protocol.handshake import INITIALIZE, Hello, Limits, Welcome
+from protocol.limits import CLOSE_VIOLATION, PROTOCOL_VERSION, STREAM_HIGH_WATER_BYTES
 from protocol.resume import Turn
 from protocol.switchboard import LinkId
 from tests.shell.test_node import Gate, counting, forever, holds, read_all, settled
@@ -387,3 +389,28 @@ async def test_a_thousand_aborts_against_nested_calls_leave_no_survivor() -> Non
             await asyncio.gather(*(race() for _ in range(20)))
             assert not running, "no survivor"
             assert not both.caller.in_flight() and not both.callee.in_flight()
+
+
+async def test_two_that_greet_one_node_at_the_same_moment_are_both_answered() -> None:
+    met = asyncio.Barrier(2)
+
+    async def welcome(_: Context) -> object:
+        await met.wait()
+        return Welcome(
+            protocol_version=PROTOCOL_VERSION, hub_id="hub", hub_version="0", connection_id="cn",
+            heard=0, grace_ms=0, principal="p", role="operator", limits=Limits(max_message_bytes=1, max_in_flight=1), heartbeat_ms=1,
+            lease_ms=1,
+        )  # fmt: skip
+
+    node, far = Node({INITIALIZE: welcome}), [pipe(), pipe()]
+    for n in range(2):
+        node.lines.open(LinkId(f"{n}"))
+    serving = [
+        asyncio.create_task(node.lines.serve(LinkId(f"{n}"), ends[1])) for n, ends in enumerate(far)
+    ]
+    hello = Hello(protocol_version=PROTOCOL_VERSION, role="client", name="t", version="0")
+    said = await asyncio.gather(*(greet(ends[0], hello) for ends in far))
+    assert [one.hub_id for one in said] == ["hub", "hub"]
+    for ends in far:
+        ends[0].cut()
+    await asyncio.gather(*serving)
