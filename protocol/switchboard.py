@@ -1,8 +1,7 @@
 """The call tree of one process, as a pure state machine.
 
-Sans-I/O: every method takes one fact and returns the effects it calls for, in order. Nothing here
-awaits, sleeps, logs, reads a clock or knows what a link is made of. Client, hub and spoke each
-run one switchboard.
+Sans-I/O: each method takes one fact and returns the effects it calls for, in order. Nothing here
+awaits, logs, reads a clock or knows what a link is made of. Client, hub and spoke each run one.
 
 Three promises, kept whatever order the facts arrive in:
 
@@ -234,9 +233,9 @@ class Switchboard:
         if entry.let_go:
             return []
         entry.let_go = True
-        answer = Fault(entry.call.id, why)
+        id, answer = entry.call.id, Fault(entry.call.id, why)
         if entry.placed_by is None:
-            return [Answer(entry.call.id, answer)] if entry.runs_on is not None else []
+            return [Answer(id, answer)] if entry.runs_on is not None else []
         effects: list[Effect] = [Send(entry.placed_by, answer)]
         entry.placed_by = None
         if entry.granted is not None:
