@@ -59,7 +59,7 @@ async def main(url, token):
     ) as websocket:
         link = Link(websocket)
         reading = asyncio.create_task(link.read())
-        hello = {"protocolVersion": 1, "role": "client", "name": "raw"}
+        hello = {"protocolVersion": 2, "role": "client", "name": "raw"}
         print("welcome", (await link.call("initialize", hello))["principal"])
         work = {"task": "raw", "repo": "/none", "command": "true", "until": "queued"}
         spawned = await link.call("coord.spawn", work, timeoutMs=5_000)

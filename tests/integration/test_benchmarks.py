@@ -7,6 +7,16 @@ from tests.benchmarks.scale import TINY
 from tests.benchmarks.table import as_json, as_table
 
 
+async def test_many_come_back_at_once_and_nobody_else_is_lost() -> None:
+    """The figure itself fails when a link that stayed is gone, or one is not welcomed again."""
+    rows, notes, failed = await measure(["clients"], TINY)
+    assert failed == []
+    assert [row.name.split(",")[0] for row in rows] == [
+        "memory of an idle client", "2 clients come back at once",
+    ]  # fmt: skip
+    assert "no other link was lost" in notes[-1]
+
+
 async def test_a_figure_is_measured_beside_its_peer() -> None:
     rows, notes, failed = await measure(["round-trip"], TINY)
     assert failed == []

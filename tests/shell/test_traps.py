@@ -7,28 +7,29 @@ awaits a handler and the abort before the first step are tried over pipes as wel
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from types import SimpleNamespace
-from typing import Any
+from contextlib import AsyncExitStack, asynccontextmanager
+from unittest.mock import MagicMock
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tenacity import RetryCallState
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from coord import line
 from hub import links
+from hub.replies import listen
 from protocol.aio import carrier, dial
 from protocol.aio.node import Context, Handler, Node
 from protocol.aio.wire import WebsocketWire
 from protocol.errors import LinkLost
-from protocol.frames import Reply, write
+from protocol.frames import Goaway, Notice, Reply, write
 from protocol.handshake import Hello, Limits, SpokeHello, Welcome
 from protocol.limits import MAX_FRAME_BYTES, MAX_IN_FLIGHT, PROTOCOL_VERSION
 from protocol.switchboard import LinkId
@@ -88,7 +89,7 @@ async def serving(node: Node) -> AsyncGenerator[str]:
     async def attach(connection: ServerConnection) -> None:
         await node.attach(LinkId(f"peer {next(count)}"), WebsocketWire(connection))
 
-    sock = links._listen("127.0.0.1", 0)
+    sock = listen("127.0.0.1", 0)
     async with serve(attach, sock=sock, compression=None, ping_interval=None) as server:
         yield f"ws://127.0.0.1:{sock.getsockname()[1]}"
         server.close()
@@ -208,13 +209,11 @@ async def test_a_spoke_that_is_let_in_and_thrown_out_stays_away_longer_each_time
     jitter = Counting()
     monkeypatch.setattr(link, "FULL_JITTER", jitter)
     monkeypatch.setattr(link, "authorization", proof)
-    nobody = SimpleNamespace(connect=lambda _: None, disconnect=lambda _: None)
-    exchange: Any = SimpleNamespace(uplink=nobody, reports=nobody)
     async with serve(slam, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         identity = Identity("sp_1", "hub_1", "anvil", url)
         caller = link.Caller(identity, Ed25519PrivateKey.generate(), "0", spoke_hello)
-        keeping = asyncio.create_task(link.keep(caller, exchange))
+        keeping = asyncio.create_task(link.keep(caller, MagicMock()))
         await holds(lambda: len(jitter.attempts) >= 5, "it came again and again")
         keeping.cancel()
         await asyncio.wait([keeping])
@@ -234,7 +233,7 @@ async def test_a_client_that_is_welcomed_and_thrown_out_stays_away_longer_each_t
     async with serve(welcome_and_slam, "127.0.0.1", 0) as server:
         to = dial.address(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         hello = Hello(protocol_version=PROTOCOL_VERSION, role="client")
-        here = line.Line(to, "token", hello, PATIENCE)
+        here = line.Line([to], "token", hello, PATIENCE)
         await here.begin()
         await holds(lambda: len(jitter.attempts) >= 5, "it came again and again")
         await here.close()
@@ -276,3 +275,52 @@ async def test_who_is_dead_is_given_up_without_a_long_goodbye(
 
 def test_what_noticing_and_closing_take_is_less_than_the_lease() -> None:
     assert links.PING_SECONDS + links.PING_TIMEOUT_SECONDS + links.CLOSE_SECONDS <= 45
+
+
+# One loop for all: what one peer does is no reason for another to be late.
+
+
+async def test_a_reader_that_stalls_and_a_sender_of_large_frames_delay_no_heartbeat() -> None:
+    """One takes nothing of its stream, one sends frames of 1 MiB; each beat of a third is heard."""
+    beats: list[int] = []
+
+    async def swallow(_: Context) -> None:
+        return None
+
+    def hear(_: LinkId, frame: Notice | Goaway) -> None:
+        if isinstance(frame, Notice):
+            beats.append(int(str(frame.params["beat"])))
+
+    node = Node({"stream": stream, "swallow": swallow}, listener=hear)
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(serving(node))
+        stalled, large, third = [
+            await stack.enter_async_context(
+                connect(url, compression=None, proxy=None, max_queue=1, close_timeout=1)
+            )
+            for _ in range(3)
+        ]
+        await stalled.send(json.dumps(asked("stalled", "stream")))
+        await holds(node.in_flight, "the stream has begun")
+        fill = "y" * (MAX_FRAME_BYTES - 1_000)
+        flood = asyncio.create_task(send_all(large, fill))
+        for beat in range(20):
+            notice = {"jsonrpc": "2.0", "method": "spoke.heartbeat", "params": {"beat": beat}}
+            await third.send(json.dumps(notice))
+            await holds(lambda beat=beat: beat in beats, "it is heard before the next one is said")
+        assert not flood.done(), "all the while"
+        flood.cancel()
+        await asyncio.wait([flood])
+        stalled.transport.abort()
+    assert beats == list(range(20))
+
+
+async def send_all(far: ClientConnection, fill: str) -> None:
+    """Large calls, one after the other, for ever; their answers are read."""
+    for n in itertools.count():
+        await far.send(json.dumps(asked(f"large {n}", "swallow", {"fill": fill})))
+        await far.recv()
+
+
+def asked(id: str, method: str, params: dict[str, str] | None = None) -> dict[str, object]:
+    return {"jsonrpc": "2.0", "id": id, "method": method, "params": params or {}}
