@@ -58,11 +58,17 @@ def has_half_pair(value: Any) -> bool:
     return bool(_HALF_PAIR.search(json.dumps(value, ensure_ascii=False)))
 
 
-def has_whole_float(value: Any) -> bool:
-    """To JSON Schema 1.0 is an integer; here it is none."""
+def is_beyond_schema(value: Any) -> bool:
+    """What JSON Schema cannot say, or this library reads otherwise.
+
+    To it 1.0 is an integer, "printable" has no word, and `$` matches before a last newline.
+    """
     if isinstance(value, float):
         return value.is_integer()
-    return any(map(has_whole_float, inside(value)))
+    if isinstance(value, str):
+        return not value.isprintable()
+    keys_of = list(value) if isinstance(value, dict) else []
+    return any(map(is_beyond_schema, [*keys_of, *inside(value)]))
 
 
 def inside(value: Any) -> list[Any]:
