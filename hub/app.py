@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from hub import duties, loops
-from hub.bells import HUBS, Bells
+from hub.bells import Bells
 from hub.desk import Desk
 from hub.feed import Feed
 from hub.gate import Gate
@@ -167,7 +167,6 @@ def _listener(desk: Desk) -> Listener:
 def _left(desk: Desk, peer: Peer) -> None:
     if peer.spoke is not None:
         desk.spokes.disconnect(peer.spoke)
-        desk.bells.ring_here(HUBS)
         logger.info("spoke %s has left; its lease goes on", peer.principal.name)
 
 

@@ -110,7 +110,7 @@ async def _welcome_spoke(
 ) -> tuple[int, list[Verdict]]:
     if spoke.spoke_id != peer.principal.id:
         raise PermissionDenied("WRONG_SPOKE", "signed by one spoke, said by another")
-    await _take_the_place_of_the_old(desk, peer, spoke)
+    moved = await _take_the_place_of_the_old(desk, peer, spoke)
     greeted = await desk.store.exchange.greet(
         spoke, hello.version, desk.settings.lease_seconds, desk.instance
     )
@@ -124,14 +124,18 @@ async def _welcome_spoke(
     _check_newest(desk, peer.spoke)
     # Its first order needs an answer of the database, so it leaves after this welcome.
     desk.spokes.connect(desk.links.node, peer.spoke)
-    desk.bells.ring(HUBS)  # a hub that held it before lets it go
+    if moved:
+        desk.bells.ring(HUBS)  # the hub that held it before lets it go
     logger.info("spoke %s is here, epoch %d", peer.principal.name, greeted.epoch)
     return greeted.epoch, verdicts
 
 
-async def _take_the_place_of_the_old(desk: Desk, peer: Peer, spoke: SpokeHello) -> None:
+async def _take_the_place_of_the_old(desk: Desk, peer: Peer, spoke: SpokeHello) -> bool:
     """A second daemon with the same identity is refused while the first one answers, wherever
-    that is connected. One and the same daemon that comes again has lost its link itself."""
+    that is connected. One and the same daemon that comes again has lost its link itself.
+
+    Whether another hub believes to hold it.
+    """
     old = desk.spokes.find(spoke.spoke_id)
     holder = await desk.store.fleet.holder(spoke.spoke_id)
     is_same = holder is not None and holder.incarnation == spoke.incarnation
@@ -148,6 +152,7 @@ async def _take_the_place_of_the_old(desk: Desk, peer: Peer, spoke: SpokeHello) 
         )
     if old is not None:
         desk.links.cut(spoke.spoke_id, sparing=peer.link)
+    return holder is not None and holder.hub != desk.instance
 
 
 async def _is_alive(

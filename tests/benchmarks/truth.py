@@ -19,6 +19,7 @@ LEASE_S = 3.0  #: for the spoke that dies; what is measured comes on top of it
 TALK = "while :; do echo x; sleep 0.2; done"
 HELD = 50  #: sessions of the daemon that is restarted
 WINDOW_S = 20.0
+AT_ONCE = 32  #: spokes that knock together
 
 _WRITES = """
 SELECT sum(tup_inserted + tup_updated + tup_deleted)::float, sum(xact_commit)::float
@@ -128,5 +129,7 @@ async def _herd(stage: Stage, spokes: int, **settings: object) -> tuple[Process,
     hub = await stage.hub(**settings)
     herd = await stage.start("herd", spokes=spokes)
     known = await hub.ask(op="enroll", spokes=herd.ready["spokes"])
-    await herd.ask(op="arrive", hubId=known["hubId"], url=hub.ready["url"])
+    for first in range(0, spokes, AT_ONCE):
+        where = {"hubId": known["hubId"], "url": hub.ready["url"]}
+        await herd.ask(op="arrive", first=first, last=first + AT_ONCE, **where)
     return hub, herd

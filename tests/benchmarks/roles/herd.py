@@ -77,9 +77,12 @@ async def main(channel: Channel, given: Mapping[str, Any]) -> None:
         async for asked in channel.requests():
             match asked["op"]:
                 case "arrive":
-                    for id, key in keys.items():
-                        mine = Identity(id, asked["hubId"], id, asked["url"])
-                        await herd.arrive(stack, mine, key)
+                    some = list(keys.items())[asked["first"] : asked["last"]]
+                    comers = [
+                        herd.arrive(stack, Identity(id, asked["hubId"], id, asked["url"]), key)
+                        for id, key in some
+                    ]
+                    await asyncio.gather(*comers)
                 case "die":
                     for link in herd.links:
                         link.transport.abort()
