@@ -63,17 +63,20 @@ async def give_back(clone: Clone, note: Note) -> None:
         await clone.run(["update-ref", "-d", _ref(note.branch), tip])
 
 
-async def delete_saved(clone: Clone, branch: str) -> bool:
-    """Deletes the branch if each of its commits is reachable otherwise; True if it is gone."""
+async def is_held_elsewhere(clone: Clone, branch: str) -> bool:
+    """Whether each of its commits is reachable otherwise, or there is no such branch."""
     (tip,) = await clone.objects(_ref(branch))
     if tip is None:
         return True
     others = [f"--exclude={_ref(branch)}", "--glob=refs/heads", "--remotes", "--tags"]
     argv = ["rev-list", "-n", "1", tip, "--not", *others, "--glob=refs/coord"]
-    if (await clone.run(argv)).strip():
-        return False
-    await clone.run(["update-ref", "-d", _ref(branch), tip])
-    return True
+    return not (await clone.run(argv)).strip()
+
+
+async def delete(clone: Clone, branch: str) -> None:
+    (tip,) = await clone.objects(_ref(branch))
+    if tip is not None:
+        await clone.run(["update-ref", "-d", _ref(branch), tip])
 
 
 def _holder(clone: Path, branch: str) -> str | None:

@@ -50,6 +50,8 @@ async def take_away(
     with contextlib.suppress(FileNotFoundError), bounds.folder(clone.name):
         pass  # not through a link
     note = notes.read(clone.path, session)
+    # Asked before it is saved: what nobody had until now is not deleted on the spot.
+    goes = note is not None and wish.branch and await branches.is_held_elsewhere(clone, note.branch)
     saved = None if note is None else await _save(clone, place, note, wish)
     where = note or Note(session, clone.url, "", "", existing=True)
     (tip,) = await clone.objects(f"refs/heads/{where.branch}") if note else (None,)
@@ -59,7 +61,9 @@ async def take_away(
     branch_kept = remote_kept = None
     if note is not None and wish.remote_branch:
         remote_kept = await _delete_remote(clone, note.branch)
-    if note is not None and wish.branch and not await branches.delete_saved(clone, note.branch):
+    if note is not None and goes:
+        await branches.delete(clone, note.branch)
+    elif note is not None and wish.branch:
         branch_kept = note.branch
     return Removed(existed, branch_kept, saved, entry.id if existed else None, remote_kept)
 

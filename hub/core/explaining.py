@@ -151,7 +151,7 @@ def _unknown(now: Situation) -> Story:
         f"{fact}; its agent may well be working",
         f"running again when the spoke is back; lost if it stays away{_unless(now)}",
         now.since + now.lost_after,
-        can,
+        [*can, f"coordctl resume --elsewhere {now.session_id}"],
     )
 
 
@@ -182,7 +182,7 @@ def _aborting(now: Situation) -> Story:
         f" outbox{waits}",
         "it is the first thing that the spoke is told when it is back",
         None,
-        ["coordctl spoke list", f"coordctl spoke revoke {now.spoke}"],
+        ["coordctl spoke list", f"coordctl abort --force {now.session_id}"],
     )
 
 
@@ -192,6 +192,7 @@ def _ended(now: Situation) -> Story:
     can = [f"coordctl logs {'--events ' if now.said else ''}{now.session_id}"]
     if now.state is State.BLOCKED:
         can.append(f"coordctl message {now.session_id} TEXT")
+    can.append(f"coordctl resume {now.session_id}")
     if now.worktree:
         can.append(f"coordctl cleanup {now.session_id}")
     then = (

@@ -41,7 +41,7 @@ def decide(
     remote = remote and seen.merged
     unsaved = _unsaved(seen)
     if unsaved is None:
-        return Remove(_kept_by(seen), branch=True, remote=remote)
+        return Remove(_kept_by(seen), branch=seen.merged or seen.pushed, remote=remote)
     if force:
         return Remove(f"forced: {unsaved}", branch=False, remote=remote, force=True)
     advice = "it stays in the trash" if seen.left_out else "it is saved to a ref first"

@@ -215,7 +215,7 @@ def _blob(path: str) -> str:
 _numbers = itertools.count(1)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(acts=st.lists(st.sampled_from(ACTS), max_size=6), force=st.booleans())
 def test_nothing_unsaved_is_ever_removed(house: House, acts: list[Act], force: bool) -> None:
     session = f"s{next(_numbers)}"

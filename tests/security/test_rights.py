@@ -172,6 +172,7 @@ REACH: dict[str, set[str]] = {
     "coord.message sessionId": {"parent", "child", "grandchild"},
     "coord.spawn parentSessionId": {"own", "child", "grandchild"},
     "coord.abort sessionId": {"child", "grandchild"},
+    "coord.resume sessionId": {"child", "grandchild"},  # after their abort: they have ended
 }
 MORE: dict[str, dict[str, Any]] = {
     "coord.events": {"follow": False},
@@ -180,6 +181,7 @@ MORE: dict[str, dict[str, Any]] = {
     "coord.message": {"text": "x", "waitMs": 0},
     "coord.spawn": {"task": "t", "repo": "/r", "command": "c", "until": "queued"},
     "coord.abort": {"wait": False},
+    "coord.resume": {"until": "queued"},
 }
 FAMILY = ("own", "child", "grandchild", "parent", "sibling", "nephew", "stranger", "nobody")
 
