@@ -15,6 +15,8 @@ from tests.support.world import story, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+SPOKES = ("anvil",)
+
 
 async def _said_ready(here: Town, id: str) -> None:
     async with here.client() as hub:
@@ -71,13 +73,19 @@ async def test_fault_23_an_agent_that_ignores_int_and_term(here: Town, repo: str
     await here.settled()
 
 
+@pytest.mark.parametrize("spoke", ["anvil", "plain"])
 @pytest.mark.parametrize("kind", DESCENDANTS)
-async def test_fault_24_no_stubborn_descendant_survives(here: Town, repo: str, kind: str) -> None:
-    """The script that looks for them knows nothing of marks: it knows a number of seconds."""
+async def test_fault_24_no_stubborn_descendant_survives(
+    here: Town, repo: str, kind: str, spoke: str
+) -> None:
+    """With control groups, where the machine has them, and without. The one who looks for them
+    knows nothing of marks: it knows a number of seconds."""
+    if spoke not in here.spokes:
+        await here.add_spoke(spoke, groups=False)
     seconds = str(10_000_000 + os.getpid() + hash(kind) % 1_000_000)
     script = DESCENDANTS[kind].replace("900", seconds)
     async with here.client() as hub:
-        made = await hub.spawn("a", repo=repo, spoke="anvil", command="bash", args=["-c", script])
+        made = await hub.spawn("a", repo=repo, spoke=spoke, command="bash", args=["-c", script])
         await _said_ready(here, made.session_id)
         await until(lambda: len(_alive(made.session_id)) >= 1, "they are there")
         receipt = await hub.abort(made.session_id)

@@ -4,7 +4,7 @@
     python -m tests.support.daemon spoke '{"state": ..., "term_ms": 200}'
 
 A spoke dials again within two seconds, and understands `clock` (its wall clock is so many seconds
-off) and the signal USR2: its event loop is blocked for some seconds.
+off), `groups` (false: it has no control groups) and the signal USR2: its event loop hangs a while.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from coord.cli import hub as hub_command
 from coord.cli import local_spoke
 from coord.cli.daemon import log_to_stderr, run_fast
 from hub.settings import HubSettings
-from spoke import app, link
+from spoke import app, groups, link
 from spoke.settings import SpokeSettings
 
 BLOCKED_S: Final = 4.0
@@ -34,6 +34,8 @@ def main(kind: str, settings: str) -> int:
         return run_fast(hub_command._run(HubSettings.model_validate_json(settings)))
     said = json.loads(settings)
     _set_clock(said.pop("clock", 0))
+    if not said.pop("groups", True):
+        groups.find = lambda _: None
     link.FULL_JITTER = wait_random_exponential(multiplier=0.2, max=2)  # type: ignore[misc]
     return asyncio.run(_spoke(SpokeSettings.model_validate(said)))
 

@@ -21,7 +21,7 @@ from pydantic import JsonValue
 import coord
 from protocol import tokens
 from protocol.errors import CallError
-from spoke import app
+from spoke import app, groups
 from spoke.settings import SpokeSettings
 from tests.support.inspector import Inspector, marks
 from tests.support.invariants import Seen
@@ -194,13 +194,14 @@ async def town(
             finally:
                 # A spoke that cannot reach its hub would wait for it politely.
                 await asyncio.gather(*(one.kill() for one in (*here.spokes.values(), *here.hubs)))
-                await end_everything(folder, dsn)
+                end_everything(folder)
+                await _leave_groups(folder)
     finally:
         watching.cancel()
         await asyncio.wait([watching])
 
 
-async def end_everything(folder: Path, dsn: str) -> None:
+def end_everything(folder: Path) -> None:
     """Kill the supervisors and agents of a town, by pid: they outlive daemons, as they should."""
     for record in folder.glob("spoke-*/attempts/*/supervisor.json"):
         with suppress(OSError, ValueError):
@@ -212,6 +213,19 @@ async def end_everything(folder: Path, dsn: str) -> None:
         with suppress(OSError):
             if states in Path(f"/proc/{pid}/environ").read_bytes():
                 os.kill(pid, signal.SIGKILL)
+
+
+async def _leave_groups(folder: Path) -> None:
+    """What was killed could not tidy up after itself."""
+    for state in folder.glob("spoke-*"):
+        if (found := groups.find(state)) is None:
+            continue
+        for group in found.glob("*/"):
+            groups.kill(group)
+        async with asyncio.timeout(PATIENCE):
+            while groups.members(found):
+                await asyncio.sleep(0.01)
+        groups.leave(found)
 
 
 def _furnish(folder: Path) -> None:
