@@ -185,7 +185,7 @@ class Talk:
                 return [Tell({"event": "denied", "what": what[:_TITLE_CHARS]})]
             case Accepted(message_id):
                 return [Tell({"event": "accepted", "messageId": message_id})] if message_id else []
-            case Text() | ToolStarted() | ToolEnded():
+            case _:
                 busy = self._be("busy") if self.stage is Stage.BUSY else []
                 return [*busy, Tell(_seen(event))]
 
@@ -237,7 +237,8 @@ def _seen(event: Text | ToolStarted | ToolEnded) -> Mapping[str, object]:
             return {"event": "text", "text": text[:_TEXT_CHARS]}
         case ToolStarted(id, title):
             return {"event": "tool", "id": id, "state": "started", "title": title[:_TITLE_CHARS]}
-        case ToolEnded(id, ok, note):
+        case _:
+            id, ok, note = event
             said = {"event": "tool", "id": id, "state": "ended", "ok": ok}
             return {**said, "title": note[:_TITLE_CHARS]} if note else said
 

@@ -83,6 +83,7 @@ def test_noise_means_nothing(agent: str) -> None:
         {}, [], "text", 7, {"type": "result of none"}, {"id": 99, "result": {}},
         {"method": "some/news", "params": {}}, {"method": "session/update", "params": {}},
         {"type": "system", "subtype": "status"}, {"method": "error", "params": {}},
+        {"method": "item/started", "params": {"item": {"type": "reasoning"}}},
         {"type": "command_lifecycle", "state": "started", "command_uuid": "nobody's"},
         {"type": "control_response", "response": {"request_id": "another"}},
         {"type": "rate_limit_event", "rate_limit_info": {"status": "allowed"}},
@@ -337,3 +338,10 @@ def test_codex_asks_and_is_allowed_and_declines_by_itself() -> None:
     ]
     change = {"type": "fileChange", "id": "2", "status": "completed"}
     assert heard(me, _news("item/completed", item=change)) == [ToolEnded("2", True, "fileChange")]
+
+
+def test_codex_says_that_it_tries_again_and_its_files_change() -> None:
+    me = _open_codex()
+    error = {"message": "Reconnecting... 1/2", "codexErrorInfo": "serverOverloaded"}
+    assert heard(me, _news("error", error=error, willRetry=True)) == [Held("Reconnecting... 1/2")]
+    assert heard(me, _news("error", error=error, willRetry=False)) == []
