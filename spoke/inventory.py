@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +13,7 @@ from uuid import uuid4
 from pydantic import JsonValue
 
 from protocol.handshake import SpokeHello
-from spoke.agents.table import AGENTS
+from spoke.agents.table import installed
 from spoke.attempts import Attempts
 from spoke.git import Git
 from spoke.identity import Identity
@@ -40,7 +41,7 @@ async def look(settings: SpokeSettings, git: Git, kills_by: str) -> Self:
         "git": said.strip().removeprefix("git version "),
         "python": platform.python_version(),
         "killMethod": kills_by,
-        "agents": [*sorted(AGENTS)],
+        "agents": [*installed(shutil.which)],
         "pid": os.getpid(),
     }
     return Self(uuid4().hex, boot_id(), our_version(), detail)

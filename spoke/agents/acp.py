@@ -58,6 +58,10 @@ class Acp:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
 
+    @property
+    def program(self) -> str:
+        return self.profile.argv[0]
+
     def plan(self, order: StartOrder, key: str) -> Plan:
         profile = self.profile
         program, *rest = profile.argv

@@ -36,6 +36,11 @@ class Plan(NamedTuple):
 
 
 class Agent(Protocol):
+    @property
+    def program(self) -> str | None:
+        """What has to be installed; None where the order names it."""
+        ...
+
     def plan(self, order: StartOrder, key: str) -> Plan:
         """What to start; ``key`` names the attempt.
 

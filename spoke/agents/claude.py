@@ -55,12 +55,14 @@ _SPEECH: Final = (
 
 
 class Claude:
+    program = "claude"
+
     def plan(self, order: StartOrder, key: str) -> Plan:
         """Its session id is ours to choose, so that it is known before the first word."""
         resume = order.agent_session_id is not None
         id = order.agent_session_id or str(uuid.uuid5(uuid.NAMESPACE_OID, key))
         chosen = ("--resume", id) if resume else ("--session-id", id)
-        argv = [order.command or "claude", *_SPEECH, *_UNTRUSTING, *chosen, *order.args]
+        argv = [order.command or self.program, *_SPEECH, *_UNTRUSTING, *chosen, *order.args]
         return Plan(argv, _QUIET, "open", PASSES, "claude", id, resume)
 
 

@@ -43,8 +43,10 @@ _DECISIONS: Final = {
 
 
 class Codex:
+    program = "codex"
+
     def plan(self, order: StartOrder, key: str) -> Plan:
-        argv = [order.command or "codex", "app-server", *order.args]
+        argv = [order.command or self.program, "app-server", *order.args]
         id = order.agent_session_id
         return Plan(argv, {}, "open", PASSES, "codex", id, id is not None)
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 class Command:
+    program = None
+
     def plan(self, order: StartOrder, key: str) -> Plan:
         """The program and its arguments as they were given: no shell ever reads them."""
         if not order.command:

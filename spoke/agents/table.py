@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from protocol.errors import InvalidArgument
@@ -18,6 +18,11 @@ AGENTS: Final[Mapping[str, Agent]] = {
     "gemini": gemini.AGENT,
     "opencode": opencode.AGENT,
 }
+
+
+def installed(finds: Callable[[str], object]) -> list[str]:
+    """Those that can be started where ``finds`` says which programs there are."""
+    return [name for name, agent in AGENTS.items() if agent.program is None or finds(agent.program)]
 
 
 def find(name: str) -> Agent:

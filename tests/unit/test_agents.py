@@ -48,6 +48,11 @@ def test_a_command_without_a_program_is_refused() -> None:
         table.find("command").plan(ORDER.model_copy(update={"command": None}), "ses_1/1")
 
 
+def test_a_spoke_tells_which_agents_it_can_start() -> None:
+    assert table.installed({"codex", "gemini"}.__contains__) == ["codex", "command", "gemini"]
+    assert table.installed({"opencode", "claude"}.__contains__) == ["claude", "command", "opencode"]
+
+
 def test_an_unknown_agent_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(InvalidArgument, match="AGENT_UNKNOWN") as caught:
         table.find("gpt\x1b[2J")
