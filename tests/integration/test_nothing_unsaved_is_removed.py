@@ -166,10 +166,17 @@ def nest_as_module(tree: Path, house: House) -> None:
     git(tree, "add", "inner", check=False)
 
 
+def save(tree: Path, house: House) -> None:
+    """As the clock does: what is done after that makes it an older state."""
+    saving = house.worktrees.save(tree.name, tree, f"refs/coord/wip/{tree.name}")
+    house.runner.run(saving)
+
+
 Act = Callable[[Path, House], None]
 ACTS: tuple[Act, ...] = (
     edit, add_new, add_ignored, add_odd, link, turn_into_link, delete, stage, stage_and_change,
     stage_and_delete, hide, commit_all, push, merge, detach, go_back, rebase, nest, nest_as_module,
+    save,
 )  # fmt: skip
 
 
@@ -297,3 +304,27 @@ def test_a_worktree_that_was_replaced_by_a_link(house: House) -> None:
     house.runner.run(house.worktrees.take_away(made.path, Wish(branch=True, force=True)))
     assert (house.outside / "precious").read_text() == "x"
     assert (moved / "new").read_text() == "work"
+
+
+def test_an_older_state_does_not_stand_for_a_newer_one(house: House) -> None:
+    session = f"s{next(_numbers)}"
+    made = house.runner.run(
+        house.worktrees.make(session, str(house.source), f"coord/{session}", None)
+    )
+    for act in (edit, save, edit):
+        act(made.path, house)
+    assert not house.runner.run(house.worktrees.inspect(made.path)).saved
+    save(made.path, house)
+    assert house.runner.run(house.worktrees.inspect(made.path)).saved
+
+
+def test_a_saved_state_holds_the_branch_that_head_left(house: House) -> None:
+    session = f"s{next(_numbers)}"
+    made = house.runner.run(
+        house.worktrees.make(session, str(house.source), f"coord/{session}", None)
+    )
+    tip = commit(made.path, "work.txt")
+    git(made.path, "checkout", "-q", "--detach", "HEAD~1")
+    save(made.path, house)
+    held = git(house.clone / "control", "rev-list", f"refs/coord/wip/{session}").split()
+    assert tip in held
