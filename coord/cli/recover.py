@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--apply", action="store_true", help="do it; else only say it")
     parser.add_argument("--spoke", metavar="NAME", help="only what concerns this one")
     add_format(parser)
-    parser.epilog = "example: coordctl recover, then: coordctl recover --apply"
+    parser.epilog = "example: coordctl recover --apply"
     parser.set_defaults(run=run)
 
 

@@ -475,7 +475,8 @@ async def test_a_copied_spoke_is_refused_while_the_first_answers(
     async with people.online(running_hub, one) as first:
         answering = asyncio.create_task(answer_pings(first))
         async with entered(running_hub.url, await one.proof(running_hub), greet=False) as copy:
-            assert said(await copy.initialize(**one.hello())) == ("CONFLICT", "SPOKE_CLONED")
+            newcomer = one.hello(incarnation="i2")
+            assert said(await copy.initialize(**newcomer)) == ("CONFLICT", "SPOKE_CLONED")
             assert await copy.close_code() == 4409
         answering.cancel()
 

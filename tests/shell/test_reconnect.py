@@ -397,10 +397,16 @@ async def test_two_that_greet_one_node_at_the_same_moment_are_both_answered() ->
     async def welcome(_: Context) -> object:
         await met.wait()
         return Welcome(
-            protocol_version=PROTOCOL_VERSION, hub_id="hub", hub_version="0", connection_id="cn",
-            heard=0, grace_ms=0, principal="p", role="operator", limits=Limits(max_message_bytes=1, max_in_flight=1), heartbeat_ms=1,
+            protocol_version=PROTOCOL_VERSION,
+            hub_id="hub",
+            hub_version="0",
+            connection_id="cn",
+            principal="p",
+            role="operator",
+            limits=Limits(max_message_bytes=1, max_in_flight=1),
+            heartbeat_ms=1,
             lease_ms=1,
-        )  # fmt: skip
+        )
 
     node, far = Node({INITIALIZE: welcome}), [pipe(), pipe()]
     for n in range(2):

@@ -35,7 +35,7 @@ def session(id: str, task: str = "fix", state: str = "running", **more: JsonValu
         "depth": 0, "onParentAbort": "abort-dependents", "attempt": 1, "agent": "command",
         "repo": "/r", "branch": f"coord/{task}", "baseCommit": None, "worktree": None,
         "spoke": "forge", "labels": {}, "createdAt": NOW, "startedAt": None, "finishedAt": None,
-        "exitCode": None, "lastSeq": 0, "abort": None,
+        "exitCode": None, "lastSeq": 0, "savedRef": None, "abort": None, "agentState": None,
     }  # fmt: skip
     return view | more
 
