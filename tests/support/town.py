@@ -86,7 +86,8 @@ class Town:
             invited = await asked.call("spoke.invite", {"name": name})
         assert isinstance(invited, dict)
         ticket = tokens.read_join(str(invited["join"]))
-        join = replace(ticket, url=f"ws://127.0.0.1:{way.port}")
+        # Through its proxy and no other way, so that the proxy decides whom it reaches.
+        join = replace(ticket, url=f"ws://127.0.0.1:{way.port}", also=())
         await app.join(SpokeSettings(state=self.state(name)), str(join), None)
         log = self.folder / f"{name}.log"
         daemon = Daemon(_argv("spoke", said), _environ(self.folder), log)
