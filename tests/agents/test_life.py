@@ -16,6 +16,7 @@ from tests.support.world import marked, until
 
 STALL = "model: say I think.\nmodel: stall"
 MINUTE_APART = 150.0  # seconds; Gemini CLI is taken up again in another minute only
+UNTIL_GO = "until [ -e go ]; do sleep 0.2; done"
 LONG = "model: say I wait.\nmodel: sh tail -f /dev/null"
 
 
@@ -101,8 +102,9 @@ async def test_a_stalled_turn_is_aborted_and_leaves_no_process(on_stage: Stage) 
 
 async def test_it_is_steered_where_it_can_be(on_stage: Stage) -> None:
     on = on_stage
-    id = await on.spawn("model: say I wait.\nmodel: sh sleep 3\nmodel: say I waited.")
-    await until(lambda: any("sleep 3" in line for line in marked(id).values()), "it works")
-    said = await on.hub.message(id, "model: say I was steered.", mode="steer", wait_ms=20_000)
+    id = await on.spawn(f"model: say I wait.\nmodel: sh {UNTIL_GO}\nmodel: say I waited.")
+    await until(lambda: any("-e go" in line for line in marked(id).values()), "it works")
+    said = await on.hub.message(id, "model: say I was steered.", mode="steer", wait_ms=2_000)
     assert said.mode == ("steer" if "steer" in ABILITIES[on.agent].modes else "queue")
+    Path((await on.view(id)).worktree or "", "go").touch()
     await on.hears(id, "I was steered.")
