@@ -55,7 +55,7 @@ class Hearing:
             link.earn()
             if frame.detach is None and self._detaches(frame.op):
                 return replace(frame, detach=True)
-        elif not isinstance(frame, Reply | Item):
+        elif not isinstance(frame, Reply | Fault | Item):  # those to nothing are accused of it
             link.junk()
         return frame
 

@@ -19,7 +19,7 @@ AT_ONCE = 10  # pairs, so that connections are shared and the order is left to c
 
 
 async def _running(store: Store, many: int) -> tuple[str, int, list[str]]:
-    spoke, at = await rows.spoke(store)
+    spoke, at = await rows.spoke(store, slots=many)
     made = await asyncio.gather(*(rows.spawn(store) for _ in range(many)))
     ids = [one.session_id for one in made]
     await store.outbox.assign([(id, spoke, id.encode()) for id in ids])

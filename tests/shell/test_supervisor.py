@@ -355,7 +355,7 @@ async def test_a_message_arrives_once(case: Case) -> None:
     await case.wait_said("zwei")
     assert case.text() == "got one\ngot zwei ü\n".encode()
     delivered = [json.loads(r.payload) for r in case.records() if r.kind is Kind.DELIVERED]
-    assert delivered == [{"messageId": "m1"}, {"messageId": "m2"}]
+    assert delivered == [{"messageId": id, "mode": "queue"} for id in ("m1", "m2")]
     await stop(line)
     await case.wait_exit()
 

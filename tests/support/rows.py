@@ -58,23 +58,27 @@ async def spawn(store: Store, new: NewSession | None = None) -> Stored:
 
 
 def hello(
-    spoke_id: str, *, boot: str = "boot", held: list[InventoryItem] | None = None
+    spoke_id: str,
+    *,
+    boot: str = "boot",
+    held: list[InventoryItem] | None = None,
+    slots: int = 100,
 ) -> SpokeHello:
     return SpokeHello(
         spoke_id=spoke_id,
         incarnation=f"in{next(_numbers)}",
         boot_id=boot,
-        slots=100,
+        slots=slots,
         last_seq=0,
         inventory=held or [],
     )
 
 
-async def spoke(store: Store) -> tuple[str, Greeted]:
+async def spoke(store: Store, *, slots: int = 100) -> tuple[str, Greeted]:
     """A spoke that is enrolled and connected."""
     id = ids.new_spoke()
-    assert await store.exchange.enroll(id, f"spoke-{id[3:]}", b"key", {}, 100)
-    greeted = await store.exchange.greet(hello(id), "1", 45)
+    assert await store.exchange.enroll(id, f"spoke-{id[3:]}", b"key", {}, slots)
+    greeted = await store.exchange.greet(hello(id, slots=slots), "1", 45)
     assert greeted is not None
     return id, greeted
 
