@@ -14,8 +14,9 @@ Three promises, kept whatever order the facts arrive in:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import assert_never
 
 from protocol.effects import Accuse, Answer, Deliver, Effect, GoOn, Hear, LinkId, Run, Send, Stop
@@ -41,6 +42,7 @@ from protocol.frames import (
     Outcome,
     Reply,
 )
+from protocol.in_flight import InFlight
 from protocol.limits import MAX_IN_FLIGHT
 
 __all__ = [
@@ -49,25 +51,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(slots=True)
-class _InFlight:
-    call: Call
-    parent: CallId | None
-    placed_by: LinkId | None  # None: this process placed it, or its caller waits no more
-    runs_on: LinkId | None  # None: this process runs it
-    counted_on: LinkId | None = None  # the link that has this one in flight
-    let_go: bool = False  # its caller was answered before it was over
-    children: set[CallId] = field(default_factory=lambda: set())  # `set[CallId]` costs 3 us
-    aborted: CallError | None = None
-    outcome: Outcome | None = None  # known, but held back until the children settle
-    items: int = 0  # sent, or received
-    granted: int | None = None  # how many items may be sent in all; None: no limit
-
-
 class Switchboard:
     def __init__(self) -> None:
-        self._calls: dict[CallId, _InFlight] = {}
+        self._calls: dict[CallId, InFlight] = {}
         self._asked: dict[LinkId, int] = {}  # calls in flight that a link asked us for
+        # An id names a call on its link. Of two links that say the same one, the later is heard as:
+        self._heard_as: dict[tuple[LinkId, CallId], CallId] = {}
+        self._numbers = itertools.count(2)
 
     def in_flight(self) -> frozenset[CallId]:
         return frozenset(self._calls)
@@ -86,7 +76,7 @@ class Switchboard:
             case Item():
                 return self._item(link, frame)
             case Abort():
-                entry = self._calls.get(frame.id)
+                entry = self._asked_by(link, frame.id)
                 if entry is None or entry.placed_by != link:
                     return []  # the answer crossed the abort, or it is not theirs to abort
                 return self._withdraw(entry, _cancelled(frame.reason), frame.mode)
@@ -105,6 +95,7 @@ class Switchboard:
         self._asked.pop(link, None)
         for entry in list(self._calls.values()):
             if entry.counted_on == link:
+                self._heard_as.pop((link, entry.said), None)
                 entry.counted_on = None
             if entry.placed_by == link:
                 entry.placed_by = None
@@ -126,7 +117,8 @@ class Switchboard:
         above = self._calls.get(parent) if parent is not None else None
         if parent is not None and (above is None or above.aborted or above.outcome):
             return [Answer(call.id, Fault(call.id, _cancelled("its parent call is over")))]
-        entry = self._calls[call.id] = _InFlight(call, parent, placed_by=None, runs_on=on)
+        entry = InFlight(call, call.id, parent, placed_by=None, runs_on=on)
+        self._calls[call.id] = entry
         if continues:
             entry.parent = None
         elif above is not None:
@@ -139,7 +131,7 @@ class Switchboard:
         if entry is None or entry.placed_by is None or entry.aborted or entry.outcome:
             return []
         entry.items += 1
-        return [Send(entry.placed_by, Item(id, entry.items, value))]
+        return [Send(entry.placed_by, Item(entry.said, entry.items, value))]
 
     def may_emit(self, id: CallId) -> bool:
         """Whether the caller takes one more item now. True when nobody is left to take it."""
@@ -170,7 +162,7 @@ class Switchboard:
     # The machine.
 
     def _called(self, link: LinkId, call: Call) -> list[Effect]:
-        if call.id in self._calls:
+        if self._asked_by(link, call.id) is not None:
             # Answered without an id: an answer under this id would be taken for the first call's.
             twice = InvalidRequest(
                 "DUPLICATE_ID", "this id is in flight already", details={"id": call.id}
@@ -186,10 +178,20 @@ class Switchboard:
             )
             return [Send(link, Fault(call.id, busy))]
         self._asked[link] = asked + 1
-        self._calls[call.id] = _InFlight(
-            call, None, placed_by=link, runs_on=None, counted_on=link, granted=call.credit
+        said = call.id
+        if said in self._calls:
+            call = replace(call, id=CallId(f"{said} ({next(self._numbers)})"))
+            self._heard_as[link, said] = call.id
+        self._calls[call.id] = InFlight(
+            call, said, None, placed_by=link, runs_on=None, counted_on=link, granted=call.credit
         )
         return [Run(link, call)]
+
+    def _asked_by(self, link: LinkId, said: CallId) -> InFlight | None:
+        """The call in flight that this link means."""
+        id = self._heard_as.get((link, said), said) if self._heard_as else said
+        entry = self._calls.get(id)
+        return entry if entry is not None and entry.counted_on == link else None
 
     def _answered(self, link: LinkId, outcome: Outcome) -> list[Effect]:
         if outcome.id is None:
@@ -211,13 +213,13 @@ class Switchboard:
         return [] if entry.aborted or entry.let_go else [Deliver(item.id, item.value)]
 
     def _credit(self, link: LinkId, credit: Credit) -> list[Effect]:
-        entry = self._calls.get(credit.id)
+        entry = self._asked_by(link, credit.id)
         if entry is None or entry.placed_by != link or entry.granted is None:
             return []  # the end of the stream crossed the credit
         entry.granted += credit.n
-        return [GoOn(credit.id)]
+        return [GoOn(entry.call.id)]
 
-    def _withdraw(self, entry: _InFlight, why: CallError, mode: Mode) -> list[Effect]:
+    def _withdraw(self, entry: InFlight, why: CallError, mode: Mode) -> list[Effect]:
         match mode:
             case Mode.KILL:
                 return self._abort(entry, why)
@@ -228,12 +230,12 @@ class Switchboard:
             case _:
                 assert_never(mode)
 
-    def _let_go(self, entry: _InFlight, why: CallError) -> list[Effect]:
+    def _let_go(self, entry: InFlight, why: CallError) -> list[Effect]:
         """Answer before it is over; its own answer is nobody's then."""
         if entry.let_go:
             return []
         entry.let_go = True
-        id, answer = entry.call.id, Fault(entry.call.id, why)
+        id, answer = entry.call.id, Fault(entry.said, why)
         if entry.placed_by is None:
             return [Answer(id, answer)] if entry.runs_on is not None else []
         effects: list[Effect] = [Send(entry.placed_by, answer)]
@@ -242,7 +244,7 @@ class Switchboard:
             effects.append(GoOn(entry.call.id))  # nobody is left to grant more
         return effects
 
-    def _skip(self, entry: _InFlight) -> list[Effect]:
+    def _skip(self, entry: InFlight) -> list[Effect]:
         if entry.let_go or entry.aborted:
             return []
         skipped = Cancelled("SKIPPED", "its caller waits no more; the work goes on")
@@ -251,7 +253,7 @@ class Switchboard:
             effects.append(Send(entry.runs_on, Abort(entry.call.id, skipped.message, Mode.SKIP)))
         return effects + self._leave_parent(entry)
 
-    def _abort(self, entry: _InFlight, why: CallError, mode: Mode = Mode.KILL) -> list[Effect]:
+    def _abort(self, entry: InFlight, why: CallError, mode: Mode = Mode.KILL) -> list[Effect]:
         if entry.aborted is not None:
             return []
         entry.aborted = why
@@ -265,26 +267,29 @@ class Switchboard:
     def _abort_all(self, ids: Iterable[CallId], why: CallError) -> list[Effect]:
         return [effect for id in sorted(ids) for effect in self._abort(self._calls[id], why)]
 
-    def _conclude(self, entry: _InFlight, outcome: Outcome) -> list[Effect]:
+    def _conclude(self, entry: InFlight, outcome: Outcome) -> list[Effect]:
         """An outcome is known. Answer now, or once the last child has settled."""
         entry.outcome = outcome
         if entry.children:
             return self._abort_all(entry.children, _cancelled("its parent call is over"))
         return self._answer(entry, outcome)
 
-    def _answer(self, entry: _InFlight, outcome: Outcome) -> list[Effect]:
+    def _answer(self, entry: InFlight, outcome: Outcome) -> list[Effect]:
         id = entry.call.id
         del self._calls[id]
         effects: list[Effect] = []
         if entry.counted_on is not None:
             self._asked[entry.counted_on] -= 1
+            if entry.said != id:
+                del self._heard_as[entry.counted_on, entry.said]
         if entry.placed_by is not None:
-            effects.append(Send(entry.placed_by, outcome))
+            said = outcome if entry.said == id else replace(outcome, id=entry.said)
+            effects.append(Send(entry.placed_by, said))
         elif entry.runs_on is not None and not entry.let_go:
             effects.append(Answer(id, outcome))
         return effects + self._leave_parent(entry)
 
-    def _leave_parent(self, entry: _InFlight) -> list[Effect]:
+    def _leave_parent(self, entry: InFlight) -> list[Effect]:
         """Its parent waits for it no more, and may have waited for nothing else."""
         above = self._calls.get(entry.parent) if entry.parent is not None else None
         entry.parent = None

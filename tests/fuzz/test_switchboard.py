@@ -29,17 +29,18 @@ FRAMES: st.SearchStrategy[Frame] = st.one_of(
 def test_any_frames_in_any_order_are_answered_once(facts: list[tuple[LinkId, Any]]) -> None:
     """A fact is a frame of a link, its loss, or the end of a handler."""
     board = Switchboard()
-    running: dict[str, LinkId] = {}
-    asked: Counter[tuple[LinkId, str]] = Counter()
-    answered: Counter[tuple[LinkId, str]] = Counter()
-    lost: set[tuple[LinkId, str]] = set()
+    running: dict[CallId, tuple[LinkId, CallId]] = {}  # who asked for it, and under which id
+    asked: Counter[tuple[LinkId, CallId]] = Counter()
+    answered: Counter[tuple[LinkId, CallId]] = Counter()
+    lost: Counter[tuple[LinkId, CallId]] = Counter()
 
-    def look(effects: list[Any]) -> None:
+    def look(effects: list[Any], said: CallId | None = None) -> None:
         for effect in effects:
             match effect:
-                case Run(link, call):
-                    running[call.id] = link
-                    asked[link, call.id] += 1
+                case Run(link, call) if said is not None:
+                    assert call.id not in running, "told apart from all that runs"
+                    running[call.id] = (link, said)
+                    asked[link, said] += 1
                 case Send(link, Reply(id) | Fault(id)) if id is not None:
                     answered[link, id] += 1
                 case Stop(id):
@@ -49,18 +50,18 @@ def test_any_frames_in_any_order_are_answered_once(facts: list[tuple[LinkId, Any
 
     for link, fact in facts:
         if fact == "lose":
-            lost |= {(link, id) for id, by in running.items() if by == link}
+            lost.update(who for who in running.values() if who[0] == link)
             look(board.lose(link))
         elif isinstance(fact, str):
-            if fact in running:
-                del running[fact]
-                look(board.settle(Reply(CallId(fact), 1)))
+            if (link, fact) in running.values():
+                id = next(id for id, who in running.items() if who == (link, fact))
+                del running[id]
+                look(board.settle(Reply(id, 1)))
         else:
-            look(board.receive(link, fact))
+            look(board.receive(link, fact), fact.id if isinstance(fact, Call) else None)
     for id in list(running):
         del running[id]
-        look(board.settle(Reply(CallId(id), 1)))
+        look(board.settle(Reply(id, 1)))
     assert not board.in_flight()
     for who, times in asked.items():
-        gone = sum(one == who for one in lost)
-        assert times - gone <= answered[who] <= times
+        assert times - lost[who] <= answered[who] <= times

@@ -146,7 +146,22 @@ SWITCHBOARD: Final = (
     ),
     _board("no limit in flight", "if asked >= MAX_IN_FLIGHT:", "if asked < 0:"),
     _board("in-flight count survives the link", "        self._asked.pop(link, None)\n", ""),
-    _board("duplicate id re-run", "if call.id in self._calls:", "if False:"),
+    _board("duplicate id re-run", "if self._asked_by(link, call.id) is not None:", "if False:"),
+    _board(
+        "one link's id is another's",
+        "        if said in self._calls:\n",
+        "        if False:\n",
+    ),
+    _board(
+        "an abort of one is an abort of both",
+        "return entry if entry is not None and entry.counted_on == link else None",
+        "return entry",
+    ),
+    _board(
+        "answered under a name that the link never said",
+        "said = outcome if entry.said == id else replace(outcome, id=entry.said)",
+        "said = outcome",
+    ),
     _board(
         "duplicate id answered under the id",
         "return [Send(link, Fault(None, twice))]",

@@ -127,12 +127,44 @@ def test_a_link_may_ask_only_so_much_at_once() -> None:
 
 def test_an_id_in_flight_is_not_run_again() -> None:
     board = handling()
-    for link in (UP, BESIDE):
-        [refused] = board.receive(link, call(A))
-        assert isinstance(refused, Send) and isinstance(refused.frame, Fault)
-        assert (refused.link, refused.frame.id) == (link, None)
-        assert refused.frame.error.reason == "DUPLICATE_ID"
-        assert refused.frame.error.details == {"id": "a"}
+    [refused] = board.receive(UP, call(A))
+    assert isinstance(refused, Send) and isinstance(refused.frame, Fault)
+    assert (refused.link, refused.frame.id) == (UP, None)
+    assert refused.frame.error.reason == "DUPLICATE_ID"
+    assert refused.frame.error.details == {"id": "a"}
+
+
+def test_two_links_may_say_the_same_id() -> None:
+    board = handling(credit=1)
+    [run] = board.receive(BESIDE, call(A, credit=1))
+    assert isinstance(run, Run) and run.link == BESIDE
+    other = run.call.id
+    assert other != A, "this process tells them apart"
+    assert outline(board.receive(BESIDE, call(A))) == ["send beside Fault"], (
+        "a duplicate of its own"
+    )
+    assert board.emit(other, 1) == [Send(BESIDE, Item(A, 1, 1))], "and each link hears its own"
+    assert board.receive(BESIDE, Credit(A, 1)) == [GoOn(other)]
+    assert board.receive(UP, Credit(A, 1)) == [GoOn(A)]
+    assert outline(board.receive(BESIDE, Abort(A, "enough"))) == [f"stop {other}"]
+    assert board.settle(Reply(other, "late")) == [Send(BESIDE, Reply(A, "late"))]
+    assert board.in_flight() == {A, B}, "the other one's call goes on"
+    [again] = board.receive(BESIDE, call(A))
+    assert isinstance(again, Run), "the id is free again"
+    board.lose(BESIDE)
+    assert outline(board.receive(BESIDE, call(A)))[0].startswith("run"), "and on another link too"
+    assert outline(board.receive(UP, Abort(A))) == ["stop a", "send down Abort"]
+
+
+def test_the_later_of_two_that_say_one_id_may_be_let_go() -> None:
+    board = handling()
+    [run] = board.receive(BESIDE, call(A))
+    assert isinstance(run, Run)
+    [answered, *_] = board.receive(BESIDE, Abort(A, "enough", Mode.KILL_NOWAIT))
+    assert isinstance(answered, Send) and answered.link == BESIDE
+    assert isinstance(answered.frame, Fault) and answered.frame.id == A
+    assert board.settle(Reply(run.call.id)) == []
+    assert outline(board.receive(BESIDE, call(A)))[0].startswith("run"), "the id is free again"
 
 
 def test_only_the_callee_may_answer() -> None:
