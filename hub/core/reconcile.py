@@ -112,10 +112,12 @@ def _of_current(
 ) -> Literal["continue", "stop", "superseded", "finalize"]:
     if one.live:
         return "stop" if one.aborting else "continue"
-    if one.state is State.LOST:
+    if one.state is State.LOST and item.state == "exited":
         return "continue"  # given up too early: late truth beats a guess
     if one.given_up:
-        return "superseded"  # about to start elsewhere, or aborted though nobody saw it dead
+        # Given up for good, about to start elsewhere, or aborted though nobody saw it dead: nothing
+        # runs under a session that has ended. Its work is saved first.
+        return "superseded"
     return "finalize"
 
 

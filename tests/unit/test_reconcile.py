@@ -46,13 +46,14 @@ def test_what_has_ended_is_finalized() -> None:
     assert _verdict(_item(), [over], KNOWN) == ("finalize", 7)
 
 
-def test_what_was_given_up_too_early_goes_on() -> None:
-    lost = replace(HELD, live=False, state=State.LOST)
-    assert _verdict(_item(), [lost], KNOWN) == ("continue", 7)
+def test_what_was_given_up_too_early_and_has_ended_is_believed() -> None:
+    lost = replace(HELD, live=False, state=State.LOST, given_up=True)
+    ended = _item().model_copy(update={"state": "exited"})
+    assert _verdict(ended, [lost], KNOWN) == ("continue", 7)
 
 
-@pytest.mark.parametrize("state", [State.QUEUED, State.ABORTED])
-def test_what_starts_elsewhere_or_was_aborted_unseen_is_superseded(state: State) -> None:
+@pytest.mark.parametrize("state", [State.LOST, State.QUEUED, State.ABORTED])
+def test_nothing_goes_on_under_a_session_that_was_given_up(state: State) -> None:
     given_up = replace(HELD, live=False, state=state, given_up=True)
     assert _verdict(_item(), [given_up], KNOWN)[0] == "superseded"
 
