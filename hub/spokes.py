@@ -61,6 +61,7 @@ class Spokes:
         self._bells = bells
         self._connected: dict[str, Connected] = {}
         self._heard: set[str] = set()
+        self._left: set[tuple[str, int]] = set()
         self._beats: dict[tuple[str, int], int] = {}
 
     def connect(self, node: Node, spoke: Connected) -> None:
@@ -75,6 +76,7 @@ class Spokes:
     def disconnect(self, spoke: Connected) -> None:
         if spoke.dispatcher is not None:
             spoke.dispatcher.cancel()
+        self._left.add((spoke.spoke_id, spoke.epoch))
         if self._connected.get(spoke.spoke_id) is spoke:
             del self._connected[spoke.spoke_id]
 
@@ -92,6 +94,11 @@ class Spokes:
 
     def connected(self) -> list[Connected]:
         return list(self._connected.values())
+
+    def left_since(self) -> set[tuple[str, int]]:
+        """The connections that ended since this was asked last, however short they were."""
+        left, self._left = self._left, set()
+        return left
 
     def hear(self, spoke_id: str) -> None:
         self._heard.add(spoke_id)

@@ -87,6 +87,8 @@ class Watch:
         here = {(spoke.spoke_id, spoke.epoch) for spoke in desk.spokes.connected()}
         late = now - self._looked > leases.LOOP_GAP_SECONDS + desk.settings.heartbeat_seconds / 2
         self._looked = now
+        for link in desk.spokes.left_since() - here:
+            self._heard.setdefault(link, now)  # it may have come and gone between two looks
         for link in here:
             if late or link[0] in heard or link not in self._heard:
                 self._heard[link] = now

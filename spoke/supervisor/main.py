@@ -80,7 +80,10 @@ def _carry_on(_number: int, _frame: FrameType | None) -> None:
 def _read_line() -> bytes:
     line = b""
     while not line.endswith(b"\n"):
-        chunk = os.read(0, 1 << 20)
+        try:
+            chunk = os.read(0, 1 << 20)
+        except ConnectionResetError:  # the daemon died with a word of ours unread
+            return b""
         if not chunk:
             return b""
         line += chunk

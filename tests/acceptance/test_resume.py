@@ -69,7 +69,7 @@ def saved_lines(repo: str, ref: str) -> list[str]:
 async def test_a_host_destroyed_in_the_middle_of_an_edit(tmp_path: Path, hub_database: str) -> None:
     repo = remote(tmp_path)
     async with town(tmp_path, hub_database, hubs=0) as here:
-        await here.add_hub(grace_seconds=0)
+        await here.add_hub(grace_seconds=0, lease_seconds=1.5, heartbeat_seconds=0.5)
         for name in ("anvil", "forge"):
             await here.add_spoke(name, save_ms=SAVE_MS)
         async with here.client() as hub:
@@ -122,7 +122,7 @@ async def test_an_abort_forced_on_a_machine_that_is_away_says_so_and_holds_when_
 ) -> None:
     repo = remote(tmp_path)
     async with town(tmp_path, hub_database, hubs=0) as here:
-        await here.add_hub(grace_seconds=0)
+        await here.add_hub(grace_seconds=0, lease_seconds=1.5, heartbeat_seconds=0.5)
         await here.add_spoke("anvil", save_ms=SAVE_MS)
         async with here.client() as hub:
             made = await hub.spawn("edit", repo=repo, command="sh", args=["-c", EDIT])
