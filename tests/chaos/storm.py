@@ -20,8 +20,7 @@ from hub.embedded.cluster import Cluster
 from protocol.errors import FailedPrecondition, LinkLost, NotFound, Unavailable
 from tests.chaos.plan import Abort, Break, Spawn, Step
 from tests.support.agents import script
-from tests.support.inspector import marks
-from tests.support.town import Town
+from tests.support.town import Town, agents_of
 from tests.support.world import Daemon
 
 T = TypeVar("T")
@@ -157,7 +156,7 @@ class Storm:
             case "kill a supervisor":
                 self._kill_one(step.which, _supervisors(town))
             case "kill an agent":
-                self._kill_one(step.which, sorted(marks()))
+                self._kill_one(step.which, agents_of(town.folder))
             case "kill database backends":
                 await self._end_backends(step.which)
             case "crash Postgres":

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.chaos.plan import FAULTS, Abort, Break, Spawn, counted, plan
 from tests.chaos.weather import run
 
 
-@pytest.mark.timeout(300)  # most of it is waiting until all has settled
 async def test_ten_seconds_of_chaos() -> None:
     verdict = await run(seed=7, duration=8, sessions=16, breaks=10)
     assert verdict.good, str(verdict)

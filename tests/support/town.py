@@ -209,11 +209,19 @@ def end_everything(folder: Path) -> None:
             pid = int(json.loads(record.read_text())["pid"])
             if b"spoke.supervisor" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(pid, signal.SIGKILL)
-    states = str(folder).encode()
-    for pid in marks():
+    for pid in agents_of(folder):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def agents_of(folder: Path) -> list[int]:
+    """What agents of this town run, and of no other on this machine: it may be somebody's work."""
+    states, found = str(folder).encode(), list[int]()
+    for pid in sorted(marks()):
         with suppress(OSError):
             if states in Path(f"/proc/{pid}/environ").read_bytes():
-                os.kill(pid, signal.SIGKILL)
+                found.append(pid)
+    return found
 
 
 async def _leave_groups(folder: Path) -> None:
