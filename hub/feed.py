@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from hub.bells import Bell, Bells
 from hub.store import Sessions
-from hub.store.rows import EventRow, StoryRow
+from hub.store.rows.exchange import EventRow, StoryRow
 from protocol.ops.wire import Record
 
 PAGE = 500  # events read at once, for one item of a stream,

@@ -15,8 +15,8 @@ from hub.reach import PING
 from hub.reception import ALIVE_SECONDS, answers
 from hub.spokes import Connected
 from hub.store.exchange import Greeted
-from hub.store.fleet_rows import HolderRow
-from hub.store.rows import HeldRow
+from hub.store.rows.fleet import HolderRow
+from hub.store.rows.spokes import HeldRow
 from protocol.aio.node import Context, Handler
 from protocol.errors import (
     Conflict,

@@ -14,7 +14,7 @@ from hub.bells import asked
 from hub.desk import Desk
 from hub.reach import PING
 from hub.spokes import Connected
-from hub.store.fleet_rows import AskRow
+from hub.store.rows.fleet import AskRow
 from protocol.codec import Object
 from protocol.errors import CallError, Unavailable
 from protocol.faults import error_body

@@ -12,7 +12,7 @@ from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from hub.bells import QUEUE, Bells, outbox
 from hub.store import Store
-from hub.store.rows import OrderRow, PlacedRow
+from hub.store.rows.exchange import OrderRow, PlacedRow
 from protocol import tokens
 from protocol.aio.node import Node
 from protocol.codec import Object, encode

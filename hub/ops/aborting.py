@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from hub.bells import ROOM, outbox
 from hub.desk import Desk
 from hub.ops import views
-from hub.store.rows import ViewRow
+from hub.store.rows.sessions import ViewRow
 from protocol import ids
 from protocol.ops.sessions import AbortedCall, Ended, Receipt
 from protocol.session import State

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from hub.bells import QUEUE, ROOM
 from hub.desk import Asked, Desk
 from hub.ops.registry import Operation
-from hub.store.rows import AppendRow
+from hub.store.rows.exchange import AppendRow
 from protocol.codec import Object
 from protocol.errors import Cancelled, InvalidArgument
 from protocol.limits import CLOSE_UNAUTHENTICATED

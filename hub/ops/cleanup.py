@@ -10,7 +10,7 @@ from hub.core import keeping
 from hub.desk import Asked, Desk
 from hub.ops.registry import Operation
 from hub.spokes import read_answer
-from hub.store.rows import ViewRow
+from hub.store.rows.sessions import ViewRow
 from hub.store.sessions import Filters
 from protocol.codec import Object
 from protocol.errors import CallError, Unavailable

@@ -9,8 +9,9 @@ from hub.core.placement import Room, Waiting
 from hub.desk import Asked, Desk, check_reach
 from hub.ops import views
 from hub.ops.registry import Operation
-from hub.store.fleet_rows import ReachRow
-from hub.store.rows import SpokeRow, ViewRow
+from hub.store.rows.fleet import ReachRow
+from hub.store.rows.sessions import ViewRow
+from hub.store.rows.spokes import SpokeRow
 from hub.store.sessions import no_session
 from protocol.ops.catalogue import EXPLAIN
 from protocol.ops.sessions import ExplainParams, Explanation

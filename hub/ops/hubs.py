@@ -5,7 +5,7 @@ from __future__ import annotations
 from hub.bells import HUBS
 from hub.desk import Asked, Desk
 from hub.ops.registry import Operation
-from hub.store.fleet_rows import HubLiveRow
+from hub.store.rows.fleet import HubLiveRow
 from protocol.errors import FailedPrecondition, NotFound
 from protocol.ops import catalogue
 from protocol.ops.shapes import Nothing

@@ -7,7 +7,7 @@ import asyncio
 from hub.bells import QUEUE, outbox
 from hub.desk import Asked, Desk
 from hub.ops.registry import Operation
-from hub.store.rows import MessageRow
+from hub.store.rows.exchange import MessageRow
 from protocol import ids
 from protocol.agents import Mode, effective_mode
 from protocol.errors import FailedPrecondition, NotFound

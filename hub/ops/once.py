@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from hub.desk import Asked, Desk
 from hub.store.keys import Keyed
-from hub.store.rows import CallRow
+from hub.store.rows.access import CallRow
 from protocol.errors import (
     AlreadyExists,
     CallError,

@@ -10,7 +10,8 @@ from hub.desk import Asked, Desk
 from hub.ops.cleanup import forget, take_away
 from hub.ops.registry import Operation
 from hub.spokes import read_answer
-from hub.store.rows import HeldSomewhereRow, SpokeRow
+from hub.store.rows.sessions import HeldSomewhereRow
+from hub.store.rows.spokes import SpokeRow
 from protocol.codec import Object
 from protocol.errors import CallError, NotFound
 from protocol.ops.catalogue import RECOVER, SPOKE_SURVEY

@@ -9,7 +9,8 @@ from hub.desk import Asked, Desk, check_reach
 from hub.ops import views
 from hub.ops.registry import Operation
 from hub.ops.spawn import wait_for
-from hub.store.rows import PastRow, SpokeRow
+from hub.store.rows.sessions import PastRow
+from hub.store.rows.spokes import SpokeRow
 from protocol.errors import Conflict, FailedPrecondition
 from protocol.ops.catalogue import RESUME
 from protocol.ops.sessions import Resumed, ResumeParams

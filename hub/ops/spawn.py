@@ -16,7 +16,7 @@ from hub.desk import Asked, Desk, check_reach
 from hub.ops import views
 from hub.ops.aborting import abort_one
 from hub.ops.registry import Operation
-from hub.store.rows import ViewRow
+from hub.store.rows.sessions import ViewRow
 from hub.store.spawning import NewSession, Stored
 from protocol import ids, words
 from protocol.errors import CallError, FailedPrecondition, InvalidArgument

@@ -9,7 +9,7 @@ from datetime import datetime
 from hub.desk import Asked, Desk, check_reach
 from hub.ops import views
 from hub.ops.registry import Operation
-from hub.store.rows import PageRow
+from hub.store.rows.sessions import PageRow
 from hub.store.sessions import Filters
 from protocol.errors import InvalidArgument, Unavailable
 from protocol.ops.catalogue import STATUS, Role

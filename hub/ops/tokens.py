@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hub.desk import Asked, Desk
 from hub.ops.registry import Operation
-from hub.store.rows import TokenViewRow
+from hub.store.rows.access import TokenViewRow
 from protocol import tokens
 from protocol.errors import Cancelled
 from protocol.limits import CLOSE_UNAUTHENTICATED

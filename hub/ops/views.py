@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from hub.store.rows import SpokeRow, ViewRow
+from hub.store.rows.sessions import ViewRow
+from hub.store.rows.spokes import SpokeRow
 from protocol.ops.sessions import AbortView, AgentView, SessionView, Spawned
 from protocol.ops.spokes import SpokeView
 from protocol.session import Activity, Desired

@@ -9,7 +9,8 @@ from pydantic import JsonValue
 
 from hub.store import queries
 from hub.store.postgres import Postgres
-from hub.store.rows import AttemptRow, TokenRow, TokenViewRow, UsedTokenRow
+from hub.store.rows.access import TokenRow, TokenViewRow, UsedTokenRow
+from hub.store.rows.shared import AttemptRow
 from protocol import ids, tokens
 from protocol.errors import NotFound
 

@@ -10,18 +10,13 @@ from pydantic_core import to_json
 
 from hub.store import queries
 from hub.store.postgres import Postgres, again
-from hub.store.rows import (
-    AppendRow,
-    AttemptRow,
-    EarlierRow,
+from hub.store.rows.exchange import AppendRow, EarlierRow, OrderRow, PlacedRow, QueuedRow, RoomRow
+from hub.store.rows.shared import AttemptRow
+from hub.store.rows.spokes import (
     HeldRow,
     HelloRow,
     KnownRow,
     LiveRow,
-    OrderRow,
-    PlacedRow,
-    QueuedRow,
-    RoomRow,
     SilentRow,
     SpokeKeyRow,
     SpokeRow,

@@ -9,9 +9,9 @@ from typing import Final
 from pydantic import JsonValue
 
 from hub.store import queries
-from hub.store.fleet_rows import AnswerRow, AskRow, HolderRow, HubLiveRow, ReachRow
 from hub.store.postgres import Postgres, again
-from hub.store.rows import AttemptRow, LeaseRow
+from hub.store.rows.fleet import AnswerRow, AskRow, HolderRow, HubLiveRow, LeaseRow, ReachRow
+from hub.store.rows.shared import AttemptRow
 from protocol.codec import Object
 from protocol.session import Fact, State
 

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from hub.store import queries
 from hub.store.fleet import HUB_SECONDS
 from hub.store.postgres import Postgres
-from hub.store.rows import CallRow
+from hub.store.rows.access import CallRow
 
 KEPT_DAYS: Final = 7.0
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from hub.store import queries
 from hub.store.postgres import Postgres, again
-from hub.store.rows import HeldSomewhereRow, PastRow
+from hub.store.rows.sessions import HeldSomewhereRow, PastRow
 from hub.store.sessions import no_session
 
 

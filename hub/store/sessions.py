@@ -10,17 +10,9 @@ from pydantic import JsonValue
 
 from hub.store import queries
 from hub.store.postgres import Postgres, again
-from hub.store.rows import (
-    EventRow,
-    MarkedRow,
-    MessageRow,
-    OrderedRow,
-    OverdueRow,
-    PageRow,
-    StoryRow,
-    TreeRow,
-    ViewRow,
-)
+from hub.store.rows.exchange import EventRow, MessageRow, StoryRow
+from hub.store.rows.sessions import MarkedRow, OverdueRow, PageRow, TreeRow, ViewRow
+from hub.store.rows.shared import OrderedRow
 from protocol.errors import Conflict, FailedPrecondition, NotFound
 from protocol.session import Fact, State
 

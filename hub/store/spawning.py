@@ -12,7 +12,7 @@ from hub.store import queries
 from hub.store.batch import Batch
 from hub.store.postgres import Postgres
 from hub.store.queries import Database
-from hub.store.rows import SpawnRow
+from hub.store.rows.sessions import SpawnRow
 from protocol.errors import (
     CallError,
     Conflict,

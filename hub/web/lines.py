@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from hub.ops.views import object_of
-from hub.store.rows import EventRow
+from hub.store.rows.exchange import EventRow
 from protocol.ops.shapes import Shape
 
 LINE_CHARS: Final = 4_000

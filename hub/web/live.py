@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from hub.desk import Desk
-from hub.store.rows import EventRow, StoryRow
+from hub.store.rows.exchange import EventRow, StoryRow
 from hub.web.lines import line
 from hub.web.overview import CHANGED, Board, now
 from hub.web.visitor import Visitor, Visitors

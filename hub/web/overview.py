@@ -13,7 +13,8 @@ from typing import Final
 
 from hub.desk import Desk
 from hub.ops import views
-from hub.store.rows import PageRow, SpokeRow, ViewRow
+from hub.store.rows.sessions import PageRow, ViewRow
+from hub.store.rows.spokes import SpokeRow
 from hub.store.sessions import Filters
 from hub.web.lines import shown
 from protocol.errors import CallError, Internal

@@ -9,7 +9,7 @@ import pytest
 
 from hub.ops import aborting
 from hub.store import Postgres, Store
-from hub.store.rows import ViewRow
+from hub.store.rows.sessions import ViewRow
 from protocol.errors import Unavailable
 from protocol.session import State
 from tests.support import rows

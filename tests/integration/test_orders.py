@@ -11,7 +11,7 @@ import pytest
 from hub.bells import Bells
 from hub.spokes import Connected, Spokes
 from hub.store import Postgres, Store
-from hub.store.rows import PlacedRow
+from hub.store.rows.exchange import PlacedRow
 from protocol import tokens
 from protocol.aio.node import Context, Node
 from protocol.codec import Object

@@ -7,6 +7,7 @@ import typing
 from datetime import date, datetime
 
 import pytest
+from pydantic import JsonValue
 
 import sql
 from hub.store import Postgres, queries
@@ -23,13 +24,13 @@ PYTHON = {
     "date": date,
     "timestamptz": datetime,
     "session_state": State,
-    "jsonb": queries.rows.Json,
+    "jsonb": JsonValue,
 }
 
 
 def _alternatives(hint: object) -> set[object]:
     """What a field may be, None aside."""
-    if hint == queries.rows.Json:
+    if hint == JsonValue:
         return {hint}
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return set(typing.get_args(hint)) - {type(None)}

@@ -27,7 +27,7 @@ from hub.app import RunningHub, serve
 from hub.gate import FAILURES, NONCE_SECONDS
 from hub.settings import HubSettings
 from hub.store import Access
-from hub.store.rows import TokenRow
+from hub.store.rows.access import TokenRow
 from protocol import tokens
 from protocol.aio.dial import pin_of
 from protocol.errors import CallError, Cancelled, InvalidArgument, Unauthenticated, Unavailable

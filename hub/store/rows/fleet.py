@@ -9,6 +9,12 @@ from pydantic import JsonValue
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseRow:
+    spoke_id: str
+    expired: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class DrainingRow:
     draining: bool
 
@@ -62,11 +68,6 @@ class ReachRow:
     fence_ms: int | None
     laptop: bool
     stop_waits: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class IdRow:
-    id: str
 
 
 @dataclass(frozen=True, slots=True)

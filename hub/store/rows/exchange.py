@@ -1,0 +1,113 @@
+"""What the queries on events, messages and orders return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from pydantic import JsonValue
+
+from protocol.session import State
+
+
+@dataclass(frozen=True, slots=True)
+class AppendRow:
+    verdict: str
+    stored: int
+    first_seq: int | None
+    skipped: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    seq: int
+    at: datetime
+    attempt: int
+    kind: str
+    body: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class StoryRow:
+    birth_day: date
+    last_seq: int
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class MadeRow:
+    made: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageIdRow:
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    message_id: str
+    session_id: str
+    mode: str
+    state: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LockedRow:
+    session_id: str
+    state: State
+    desired: str
+    attempt: int
+    task: str
+    branch: str
+    agent_session_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRow:
+    session_id: str
+    wanted_spoke: str | None
+    requires: JsonValue
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRow:
+    spoke_id: str
+    name: str
+    labels: JsonValue
+    slots: int
+    live: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    seq: int
+    session_id: str
+    attempt: int
+    kind: str
+    body: JsonValue
+    task: str
+    repo: str
+    base: str | None
+    branch: str
+    agent: str
+    spec: JsonValue
+    parent_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRow(OrderRow):
+    """``alone``: nothing follows it that was said to the session."""
+
+    spoke_id: str
+    alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRow:
+    worktree: str | None
+    base_commit: str
+    saved: str | None
+    agent_session_id: str | None
