@@ -13,25 +13,25 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from hub import duties, loops
 from hub.bells import Bells
 from hub.desk import Desk
+from hub.door.gate import Gate
+from hub.door.links import Links
+from hub.door.peers import Peer
+from hub.duties import deadlines, loops
 from hub.feed import Feed
-from hub.gate import Gate
+from hub.fleet.reach import Reach
+from hub.fleet.spokes import Spokes
+from hub.fleet.waking import Waker
 from hub.health import Health
 from hub.hello import initialize
-from hub.links import Links
 from hub.memory import Memory
 from hub.ops.registry import handlers
 from hub.ops.spokes import new_join
 from hub.ops.table import OPERATIONS
 from hub.ops.tokens import new_user
-from hub.peers import Peer
-from hub.reach import Reach
 from hub.settings import HubSettings
-from hub.spokes import Spokes
 from hub.store import Store, postgres
-from hub.waking import Waker
 from hub.web.server import Page
 from protocol import ids
 from protocol.aio.dial import Address, address, pin_of
@@ -100,7 +100,7 @@ async def serve(settings: HubSettings) -> AsyncGenerator[RunningHub]:
         db = await stack.enter_async_context(postgres.connected(settings.database_url))
         store = Store(db)
         hub_id = await store.access.hub_id(f"hub_{ids.new_token().removeprefix('tok_')}")
-        await store.access.ensure_partitions(duties.PARTITION_DAYS)
+        await store.access.ensure_partitions(deadlines.PARTITION_DAYS)
         instance, health = ids.new_instance(), Health()
         gate = Gate(store.access, store.exchange, hub_id, time.monotonic)
         links = Links(gate)

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from hub.bells import Bells
 from hub.core.rights import Principal
 from hub.feed import Feed
+from hub.fleet.reach import Reach
+from hub.fleet.spokes import Spokes
 from hub.health import Health
 from hub.memory import Memory
-from hub.reach import Reach
 from hub.settings import HubSettings
-from hub.spokes import Spokes
 from hub.store import Store
 from protocol.aio.dial import Address
 from protocol.errors import NotFound
 from protocol.ops.catalogue import Role
 
 if TYPE_CHECKING:
-    from hub.links import Links
+    from hub.door.links import Links
     from protocol.aio.node import Context
 
 P_co = TypeVar("P_co", covariant=True)

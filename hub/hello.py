@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from hub.bells import HUBS, QUEUE
 from hub.core import reconcile
 from hub.desk import Desk
-from hub.peers import Peer
-from hub.reach import PING
+from hub.door.peers import Peer
+from hub.fleet.reach import PING
+from hub.fleet.spokes import Connected
 from hub.reception import ALIVE_SECONDS, answers
-from hub.spokes import Connected
 from hub.store.exchange import Greeted
 from hub.store.rows.fleet import HolderRow
 from hub.store.rows.spokes import HeldRow

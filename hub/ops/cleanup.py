@@ -8,8 +8,8 @@ from pydantic import JsonValue
 
 from hub.core import keeping
 from hub.desk import Asked, Desk
+from hub.fleet.spokes import read_answer
 from hub.ops.registry import Operation
-from hub.spokes import read_answer
 from hub.store.rows.sessions import ViewRow
 from hub.store.sessions import Filters
 from protocol.codec import Object

@@ -7,9 +7,9 @@ from typing import assert_never
 from hub.bells import QUEUE
 from hub.core import recovering
 from hub.desk import Asked, Desk
+from hub.fleet.spokes import read_answer
 from hub.ops.cleanup import forget, take_away
 from hub.ops.registry import Operation
-from hub.spokes import read_answer
 from hub.store.rows.sessions import HeldSomewhereRow
 from hub.store.rows.spokes import SpokeRow
 from protocol.codec import Object

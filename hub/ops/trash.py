@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hub.desk import Asked, Desk
+from hub.fleet.spokes import read_answer
 from hub.ops.registry import Operation
-from hub.spokes import read_answer
 from protocol.errors import CallError
 from protocol.ops.catalogue import TRASH_LIST, TRASH_RESTORE, WORKTREE_RESTORE, WORKTREE_TRASH
 from protocol.ops.sessions import TrashEntry, TrashList, TrashListParams, TrashRestoreParams

@@ -13,7 +13,7 @@ from typing import Final, Self
 import uvicorn
 
 from hub.desk import Desk
-from hub.gate import Gate
+from hub.door.gate import Gate
 from hub.settings import HubSettings
 from hub.web import hosts
 from hub.web.answers import HEADERS

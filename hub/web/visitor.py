@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hub.core.rights import Principal
-from hub.gate import Gate, Knock
+from hub.door.gate import Gate, Knock
 from hub.store import Access
 from protocol import tokens
 from protocol.errors import PermissionDenied, Unauthenticated

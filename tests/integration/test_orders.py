@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from hub.bells import Bells
-from hub.spokes import Connected, Spokes
+from hub.fleet.spokes import Connected, Spokes
 from hub.store import Postgres, Store
 from hub.store.rows.exchange import PlacedRow
 from protocol import tokens

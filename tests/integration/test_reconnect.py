@@ -11,8 +11,8 @@ import pytest
 
 import coord
 from coord import line
-from hub import peers
 from hub.app import RunningHub
+from hub.door import peers
 from hub.store import Store
 from protocol.aio.dial import address, connected
 from protocol.aio.greeting import greet

@@ -106,7 +106,7 @@ FENCES: Final = (
     ),
     Mutant(
         "acknowledged when it was sent",
-        "hub/spokes.py",
+        "hub/fleet/spokes.py",
         "            try:\n                said = await node.ask(",
         "            await self._store.outbox.acked(spoke.spoke_id, rows[-1].seq, spoke.epoch)\n"
         "            try:\n                said = await node.ask(",

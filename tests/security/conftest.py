@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator
 import pytest
 
 import coord
-from hub import links
 from hub.app import RunningHub
+from hub.door import links
 from tests.security.people import Watch
 from tests.security.raw import PATIENCE
 

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 import coord
-from hub import links
 from hub.app import RunningHub, serve
-from hub.gate import FAILURES, NONCE_SECONDS
+from hub.door import links
+from hub.door.gate import FAILURES, NONCE_SECONDS
 from hub.settings import HubSettings
 from hub.store import Access
 from hub.store.rows.access import TokenRow

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from hub import links
 from hub.app import RunningHub
+from hub.door import links
 from protocol.aio import carrier
 from protocol.aio import node as nodes
 from protocol.limits import MAX_FRAME_BYTES, MAX_IN_FLIGHT, PROTOCOL_VERSION

@@ -23,8 +23,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from coord import line
-from hub import links
-from hub.replies import listen
+from hub.door import links
+from hub.door.replies import listen
 from protocol.aio import carrier, dial
 from protocol.aio.node import Context, Handler, Node
 from protocol.aio.wire import WebsocketWire

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from hub.bells import POLL_SECONDS, QUEUE, ROOM, SPAWNED
 from hub.core import placement
 from hub.desk import Desk
-from hub.duties import Deadlines, Remembering, Retention
-from hub.leading import Leader
+from hub.duties.deadlines import Deadlines, Remembering, Retention
+from hub.duties.leading import Leader
+from hub.duties.reaping import Reaper
+from hub.duties.watching import Watch
+from hub.fleet.waking import Waker
 from hub.ops import views
-from hub.reaping import Reaper
 from hub.reception import Reception
-from hub.waking import Waker
-from hub.watching import Watch
 from protocol import tokens
 from protocol.errors import CallError
 

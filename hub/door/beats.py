@@ -7,8 +7,8 @@ from http import HTTPStatus
 
 from websockets.http11 import Request, Response
 
-from hub.gate import Gate, Knock
-from hub.replies import page, refusal
+from hub.door.gate import Gate, Knock
+from hub.door.replies import page, refusal
 from protocol.errors import CallError, FailedPrecondition, PermissionDenied
 from protocol.limits import EPOCH_HEADER
 from protocol.ops.catalogue import Role

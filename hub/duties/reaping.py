@@ -14,7 +14,7 @@ from typing import Final
 from hub.bells import QUEUE
 from hub.core import leases
 from hub.desk import Desk
-from hub.leading import Leader
+from hub.duties.leading import Leader
 from protocol.errors import CallError
 from protocol.session import State
 

@@ -17,10 +17,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from hub.beats import Beaten, nobody, take_beat
-from hub.gate import Gate, Knock
-from hub.peers import Peer, Peers, link_of
-from hub.replies import listen, page, refusal
+from hub.door.beats import Beaten, nobody, take_beat
+from hub.door.gate import Gate, Knock
+from hub.door.peers import Peer, Peers, link_of
+from hub.door.replies import listen, page, refusal
 from protocol.aio.node import Handler, Listener, Node
 from protocol.aio.wire import WebsocketWire
 from protocol.errors import CallError, Cancelled, Unavailable

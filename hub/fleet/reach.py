@@ -14,7 +14,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from hub.bells import Bells, asked
-from hub.spokes import Spokes
+from hub.fleet.spokes import Spokes
 from hub.store.fleet import Fleet
 from protocol import ids
 from protocol.aio.node import Context

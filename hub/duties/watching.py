@@ -16,9 +16,9 @@ from typing import Final
 from hub.bells import HUBS
 from hub.core import leases
 from hub.desk import Desk
-from hub.leading import Leader
+from hub.duties.leading import Leader
+from hub.fleet.waking import Waker
 from hub.store.fleet import Link
-from hub.waking import Waker
 from protocol.codec import Object
 from protocol.errors import CallError, Cancelled
 from protocol.frames import Notice

@@ -10,7 +10,7 @@ from typing import Final
 
 from hub.bells import POLL_SECONDS, QUEUE
 from hub.desk import Desk
-from hub.leading import Leader
+from hub.duties.leading import Leader
 from hub.ops import views
 from hub.ops.aborting import abort_one
 from hub.store.sessions import Filters

@@ -1,0 +1,1 @@
+"""What the hub does by itself: looks, asks a policy, applies what it decides."""

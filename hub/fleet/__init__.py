@@ -1,0 +1,1 @@
+"""The spokes and the other hubs: who holds whose link, and how each is reached."""
