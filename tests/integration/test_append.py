@@ -69,6 +69,15 @@ async def test_an_old_attempt_stores_nothing_and_is_told_to_stop(store: Store) -
     assert row.verdict == "superseded"
 
 
+async def test_an_attempt_that_has_ended_stores_nothing_more(store: Store) -> None:
+    spoke, epoch, id, attempt = await _running(store)
+    exited = record("exited", outcome="completed")
+    await store.exchange.append(spoke, epoch, id, attempt, 3, [exited])
+    row = await store.exchange.append(spoke, epoch, id, attempt, 4, _lines("ghost"))
+    assert (row.verdict, row.stored) == ("superseded", 3)
+    assert await _texts(store, id) == []
+
+
 async def test_another_spoke_stores_nothing(store: Store) -> None:
     _, _, id, attempt = await _running(store)
     other, at = await rows.spoke(store)

@@ -59,8 +59,12 @@ async def test_a_bad_neighbour_does_not_fail_the_others(store: Store) -> None:
     assert all(not isinstance(one, BaseException) for one in said[1:])
 
 
-async def test_nothing_is_spawned_under_an_aborted_parent(store: Store) -> None:
+@pytest.mark.parametrize("runs", [False, True], ids=["ended at once", "still ends"])
+async def test_nothing_is_spawned_under_an_aborted_parent(store: Store, runs: bool) -> None:
     parent = await rows.spawn(store)
+    if runs:
+        spoke, at = await rows.spoke(store)
+        await rows.run(store, spoke, at.epoch, parent.session_id)
     await store.sessions.abort(parent.session_id, "ab_1", "test", {"reason": "r"}, upgrade=False)
     with pytest.raises(FailedPrecondition) as caught:
         await rows.spawn(store, new_session(parent=parent.session_id))

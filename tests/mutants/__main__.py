@@ -26,11 +26,14 @@ ROOT: Final = Path(__file__).parents[2]
 COPIED: Final = ("coord", "hub", "spoke", "protocol", "sql", "tests", "pyproject.toml")
 AT_ONCE: Final = 2
 PURE: Final = ("tests/unit/", "tests/model/")
-PATIENCE: Final = 120.0  # seconds for one run; a mutant that hangs is caught too
+TEST_SECONDS: Final = 30  # for one test: whoever makes it hang is caught, and the test is named
+PATIENCE: Final = 180.0  # seconds for one run of all its tests
 HEALTHY_PATIENCE: Final = 1_200.0  # for all their tests in one run, without a mutant
 
 _FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
-_ASSERTED: Final = re.compile(r"^E\s+(?:AssertionError: )?(?:assert )?(\S.*)$", re.MULTILINE)
+_ASSERTED: Final = re.compile(
+    r"^E\s+(?:AssertionError: |Failed: )?(?:assert )?(\S.*)$", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ def run_tests(room: Path, tests: tuple[str, ...], patience: float = PATIENCE) ->
     # The copy is the working directory and comes first on the path, before the editable install.
     environ = {**os.environ, "PYTHONPATH": str(room), "COORD_MUTANT": "1"}
     environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    argv = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    argv = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    argv += [f"--timeout={TEST_SECONDS}", *tests]
     if all(test.startswith(PURE) for test in tests):
         argv.append("--noconftest")  # the fixtures there want a hub and a database
     try:

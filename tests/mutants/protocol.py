@@ -130,11 +130,6 @@ SWITCHBOARD: Final = (
         "return entry.items <= entry.granted",
     ),
     _board(
-        "credit from the wrong link",
-        "if entry is None or entry.placed_by != link or entry.granted is None:",
-        "if entry is None or entry.granted is None:",
-    ),
-    _board(
         "a detached stream waits for the credit of a lost reader",
         "if entry is None or entry.placed_by is None or entry.granted is None:",
         "if entry is None or entry.granted is None:",
