@@ -66,7 +66,8 @@ async def pair(handlers: dict[str, Handler]) -> AsyncIterator[Pair]:
     both.join()
     await settled()
     try:
-        yield both
+        async with asyncio.timeout(25):
+            yield both
     finally:
         for node in (both.caller, both.callee):
             node.lose(HERE)
