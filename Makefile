@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 .PHONY: help setup demo test test-agents check bench mutants chaos fuzz lock clean
 
 help:
-	@echo "make demo     the main job on this repository: two spokes, a swarm, a message, an abort"
+	@echo "make demo     the main job on this repository: two spokes, a swarm, a message, an abort; AGENT=claude with a real agent"
 	@echo "make test     every check and every test"
 	@echo "make test-agents  the real coding agents against a scripted model (1 GB of CLIs, once)"
 	@echo "make check    ruff, mypy, pyright, the import law, documents against code"
@@ -29,7 +29,7 @@ $(READY): requirements/dev.lock pyproject.toml
 	@touch $@
 
 demo: $(READY)
-	@$(BIN)/python -m examples.demo
+	@$(BIN)/python -m examples.demo --agent "$${AGENT:-}" --prompt "$${PROMPT:-}"
 
 check: $(READY)
 	$(BIN)/ruff format --check .

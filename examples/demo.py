@@ -2,11 +2,13 @@
 
 Two spokes; a swarm of three sessions that each change and commit something; a message answered; a
 parent on one spoke whose child, on the other, left a process in a session of its own: aborted, with
-the receipt. Leaves nothing running.
+the receipt. Leaves nothing running. With ``--agent NAME`` a real coding agent works in the swarm
+and answers the message; ``--prompt`` says what the swarm is asked.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import shutil
@@ -15,15 +17,16 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import coord
+from examples import crew
+from examples.crew import AGENTS, Crew
 from protocol.errors import CallError
+from protocol.ops.sessions import Receipt, SessionView
 
-HERE = Path(__file__).parent
-REPO = str(HERE.parent.resolve())
-AGENTS = HERE / "agents"
+REPO = str(Path(__file__).parent.parent.resolve())
 COORDCTL = str(Path(sys.executable).with_name("coordctl"))
 UP_SECONDS = 120
 
@@ -97,19 +100,20 @@ async def _run(*argv: str) -> None:
         raise SystemExit(f"{argv[0]} {argv[1]} failed")
 
 
-async def swarm(hub: coord.Hub) -> None:
+async def swarm(hub: coord.Hub, who: Crew) -> None:
     say("a swarm of three sessions, each in a worktree of this repository")
     swarmed = await hub.swarm(
         tasks=["auth-setup", "db-schema", "readme-fixes"],
         repo=REPO,
         branch_prefix="demo/",
-        prompt="Write down what {{task}} needs.",
-        command=str(AGENTS / "scribe.sh"),
+        prompt=who.prompt,
+        **who.writer(),
     )
     sessions = [result.session for result in swarmed.results if result.session is not None]
     if len(sessions) != 3:
         raise SystemExit(f"not all were spawned: {swarmed.results}")
-    await asyncio.gather(*(_follow(hub, one.session_id, one.task) for one in sessions))
+    follow = (_follow(hub, one.session_id, one.task, who.kinds) for one in sessions)
+    await asyncio.gather(*follow)
     for one in sessions:
         head = await asyncio.to_thread(_head, str(one.worktree))
         print(f"{one.branch:24} on {one.spoke}: {head}")
@@ -121,22 +125,40 @@ def _head(worktree: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
 
 
-async def _follow(hub: coord.Hub, session_id: str, task: str) -> None:
-    async for event in hub.events(session_id):
-        if event.kind in ("stdout", "stderr"):
-            print(f"  [{task}] {event.body.get('text')}", flush=True)
-    status = await hub.status(session_id=session_id)
-    if status.sessions[0].state != "completed":
-        raise SystemExit(f"{task} is {status.sessions[0].state}: {status.sessions[0].reason}")
+async def _follow(hub: coord.Hub, session_id: str, task: str, kinds: list[str]) -> None:
+    async for event in hub.events(session_id, kinds=kinds):
+        if said := crew.words(event):
+            print(f"  [{task}] {said}", flush=True)
+    (session,) = (await hub.status(session_id=session_id)).sessions
+    if session.state != "completed":
+        raise SystemExit(f"{task} is {session.state}: {session.reason}\n{_advice(session)}")
 
 
-async def message(hub: coord.Hub) -> None:
+def _advice(session: SessionView) -> str:
+    failure = session.agent_state.failure if session.agent_state is not None else None
+    return f"{failure.message}\n{failure.advice}" if failure is not None else ""
+
+
+async def message(hub: coord.Hub, who: Crew) -> None:
     say("a message, answered")
-    session = await hub.spawn(task="listen", repo=REPO, command=str(AGENTS / "listener.sh"))
+    session = await hub.spawn(task="listen", repo=REPO, **who.listener())
     for text in ("how far are you?", "that is all"):
         said = await hub.message(session.session_id, text)
         print(f"  > {text}  ({said.state})")
-    await _follow(hub, session.session_id, "listen")
+    await _follow(hub, session.session_id, "listen", who.kinds)
+
+
+async def conversation(hub: coord.Hub, who: Crew) -> None:
+    """What an agent with turns makes of a message; it stays for more, until it is told to end."""
+    say("a message, answered in the same conversation")
+    first = "Say in a few words that you are ready, and nothing else."
+    session = await hub.spawn(task="listen", repo=REPO, prompt=first, **who.listener())
+    async with aclosing(hub.events(session.session_id, kinds=who.kinds)) as story:
+        await crew.turn(story, "listen")
+        said = await hub.message(session.session_id, crew.QUESTION)
+        print(f"  > {crew.QUESTION}  ({said.state})")
+        await crew.turn(story, "listen")
+    _show(await hub.abort(session.session_id, reason="it has answered"))
 
 
 async def abort(hub: coord.Hub) -> None:
@@ -157,7 +179,13 @@ async def abort(hub: coord.Hub) -> None:
     began = time.perf_counter()
     receipt = await hub.abort(top.session_id, reason="the demo is over")
     took = (time.perf_counter() - began) * 1_000
-    print(f"  receipt {receipt.abort_id}, complete: {receipt.complete}, after {took:.0f} ms")
+    print(f"  the receipt came after {took:.0f} ms")
+    _show(receipt)
+
+
+def _show(receipt: Receipt) -> None:
+    """Print a receipt. Raises SystemExit when anything of theirs is left."""
+    print(f"  receipt {receipt.abort_id}, complete: {receipt.complete}")
     for one in receipt.sessions:
         print(
             f"  {one.task:6} on {one.spoke:6} {one.before} -> {one.after}, ended by {one.ended_by}"
@@ -185,19 +213,27 @@ def _marked(sessions: set[str]) -> list[int]:
     return found
 
 
-async def main() -> None:
+async def main(who: Crew) -> None:
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="coord-demo-"))
     try:
         say("Postgres, a hub and two spokes, from nothing")
         async with house(folder) as hub:
-            await swarm(hub)
-            await message(hub)
+            await swarm(hub, who)
+            await (message if who.agent is None else conversation)(hub, who)
             await abort(hub)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     say(f"done in {time.monotonic() - began:.0f} s; nothing is left running")
 
 
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make demo", description="the main job, from nothing")
+    parser.add_argument("--agent", default="", help=f"one of {', '.join(sorted(crew.KEYS))}")
+    parser.add_argument("--prompt", default="", help="what the swarm is asked; {{task}} stands in")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    given = _arguments()
+    asyncio.run(main(crew.of(given.agent, given.prompt)))
