@@ -170,7 +170,7 @@ CREATE TABLE sessions (
     reason text,
     desired text NOT NULL DEFAULT 'run' CHECK (desired IN ('run', 'abort')),
     activity text CHECK (activity IN ('busy', 'idle', 'waiting', 'rate_limited')),
-    agent_state jsonb NOT NULL DEFAULT '{}',  -- of an agent with turns: note, until, usage
+    agent_state jsonb NOT NULL DEFAULT '{}',  -- of an agent with turns: note, until, usage, total
     attempt int NOT NULL DEFAULT 0,         -- only the current attempt may write
     last_seq bigint NOT NULL DEFAULT 0,
     birth_day date NOT NULL DEFAULT current_date,
@@ -241,6 +241,18 @@ CREATE UNIQUE INDEX mappings_worktree ON mappings (spoke_id, worktree)
 CREATE UNIQUE INDEX mappings_branch ON mappings (repo, branch) WHERE released_at IS NULL;
 CREATE INDEX mappings_spoke ON mappings (spoke_id) WHERE released_at IS NULL;
 CREATE UNIQUE INDEX mappings_credential ON mappings (credential) WHERE released_at IS NULL;
+
+-- What the agent of each attempt used. Its cost is what the agent reckons for the conversation so
+-- far, and null where it does not say: an unknown price stays unknown.
+CREATE TABLE usage (
+    session_id text NOT NULL REFERENCES sessions,
+    attempt int NOT NULL,
+    conversation text NOT NULL,             -- the agent's own session
+    model text,
+    tokens_in bigint NOT NULL,
+    tokens_out bigint NOT NULL,
+    cost_usd float8,
+    PRIMARY KEY (session_id, attempt));
 
 -- Outbox, hub -> spoke. The sequence is taken under the spoke's row lock: commit order is
 -- sequence order.
@@ -674,6 +686,44 @@ BEGIN
     RETURN true;
 END $$;
 
+-- A number that a spoke said, if it is one that can be.
+CREATE FUNCTION said_number(b jsonb, k text) RETURNS float8 LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN jsonb_typeof(b -> k) = 'number'
+                THEN least(greatest((b ->> k)::numeric, 0), 1e15)::float8 END
+$$;
+
+-- What these sessions used together. A conversation that several attempts took up tells its whole
+-- cost each time. known_cost_usd: of those that say; cost_usd: null where one does not.
+CREATE FUNCTION usage_total(ids text[])
+RETURNS TABLE (tokens_in bigint, tokens_out bigint, cost_usd float8, known_cost_usd float8)
+LANGUAGE sql STABLE AS $$
+    WITH held AS (
+        SELECT sum(u.tokens_in) AS tokens_in, sum(u.tokens_out) AS tokens_out,
+               max(u.cost_usd) AS cost
+          FROM usage u WHERE u.session_id = ANY (ids) GROUP BY u.session_id, u.conversation)
+    SELECT coalesce(sum(h.tokens_in), 0)::bigint, coalesce(sum(h.tokens_out), 0)::bigint,
+           CASE WHEN bool_and(h.cost IS NOT NULL) THEN sum(h.cost) END, sum(h.cost)
+      FROM held h WHERE h.tokens_in + h.tokens_out > 0 OR h.cost IS NOT NULL
+$$;
+
+-- What an attempt used so far. The session keeps the sum of all its attempts at hand.
+CREATE FUNCTION note_usage(s text, a int, b jsonb) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO usage (session_id, attempt, conversation, model, tokens_in, tokens_out, cost_usd)
+    SELECT s, a, coalesce(m.agent_session_id, a::text), b ->> 'model',
+           coalesce(trunc(said_number(b, 'tokensIn')), 0)::bigint,
+           coalesce(trunc(said_number(b, 'tokensOut')), 0)::bigint, said_number(b, 'costUsd')
+      FROM mappings m WHERE m.session_id = s AND m.attempt = a
+    ON CONFLICT (session_id, attempt) DO UPDATE
+       SET model = excluded.model, tokens_in = excluded.tokens_in,
+           tokens_out = excluded.tokens_out, cost_usd = excluded.cost_usd;
+    UPDATE sessions x
+       SET agent_state = x.agent_state || jsonb_build_object('usage', b - 'event', 'total',
+               jsonb_strip_nulls(jsonb_build_object(
+                   'tokensIn', t.tokens_in, 'tokensOut', t.tokens_out, 'costUsd', t.cost_usd,
+                   'knownCostUsd', t.known_cost_usd)))
+      FROM usage_total(ARRAY[s]) t WHERE x.session_id = s
+$$;
+
 -- What an agent with turns says of itself: whose conversation it is, what it does, what it used.
 CREATE FUNCTION apply_agent(s text, a int, b jsonb) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -688,8 +738,7 @@ BEGIN
          WHERE session_id = s AND state = 'running'
            AND b ->> 'activity' IN ('busy', 'idle', 'waiting', 'rate_limited');
     WHEN 'usage' THEN
-        UPDATE sessions SET agent_state = agent_state || jsonb_build_object('usage', b - 'event')
-         WHERE session_id = s;
+        PERFORM note_usage(s, a, b);
     WHEN 'accepted' THEN
         UPDATE messages SET state = 'consumed'
          WHERE message_id = b ->> 'messageId' AND session_id = s AND state = 'delivered';

@@ -11,7 +11,7 @@ from coord.cli.out import Out, add_format, out_of
 from coord.cli.views import SESSIONS, TASK, session_facts
 from coord.cli.watch import add_watch, repeat
 from coord.client import Hub
-from protocol.ops.sessions import SessionView
+from protocol.ops.sessions import Status
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +30,7 @@ def run(args: argparse.Namespace) -> Exit:
         out = out_of(args)
 
         async def show() -> Exit:
-            found = [one for id in ids for one in (await hub.status(id)).sessions]
-            _show(out, found)
+            _show(out, [await hub.status(id) for id in ids])
             return Exit.OK
 
         return await repeat(show, out, args)
@@ -39,9 +38,9 @@ def run(args: argparse.Namespace) -> Exit:
     return ask(work, lasting=args.watch)
 
 
-def _show(out: Out, found: Sequence[SessionView]) -> None:
+def _show(out: Out, found: Sequence[Status]) -> None:
     match found:
-        case [one]:
-            out.facts(one, session_facts(one))
+        case [Status(sessions=[one], usage=tree)]:
+            out.facts(one, session_facts(one, tree))
         case _:
-            out.rows(found, [TASK, *SESSIONS])
+            out.rows([one for said in found for one in said.sessions], [TASK, *SESSIONS])

@@ -14,7 +14,9 @@ from protocol.ops.sessions import (
     SessionView,
     Spawned,
     SwarmResult,
+    TreeUsage,
     Usage,
+    UsageSum,
 )
 from protocol.ops.spokes import HubView, SpokeView, TokenView
 
@@ -159,8 +161,9 @@ def token_state(token: TokenView, at: datetime) -> str:
     return "good" if token.expires_at > at else "expired"
 
 
-def session_facts(one: SessionView) -> list[tuple[str, str]]:
-    """One session in full; what there is nothing to say of is empty."""
+def session_facts(one: SessionView, tree: TreeUsage | None = None) -> list[tuple[str, str]]:
+    """One session in full; what there is nothing to say of is empty. ``tree``: what it used, with
+    all below it."""
     return [
         ("session", one.session_id),
         ("task", one.task),
@@ -175,6 +178,7 @@ def session_facts(one: SessionView) -> list[tuple[str, str]]:
         ("worktree", one.worktree or ""),
         ("agent", one.agent),
         *_agent(one.agent_state),
+        ("with all below", _summed(tree) if tree and tree.sessions > 1 else ""),
         ("attempt", str(one.attempt)),
         ("parent", one.parent_session_id or ""),
         ("labels", labels(one.labels)),
@@ -199,7 +203,29 @@ def _agent(said: AgentView | None) -> list[tuple[str, str]]:
         ("advice", failure.advice if failure else ""),
         ("committed", "" if said.committed is None else "yes" if said.committed else "no"),
         ("used", _used(said.usage) if said.usage else ""),
+        ("in all attempts", _more(said)),
     ]
+
+
+def _more(said: AgentView) -> str:
+    """Where earlier attempts used something too."""
+    now, total = said.usage, said.total
+    if total is None:
+        return ""
+    is_all = now is not None and (total.tokens_in, total.tokens_out) == (
+        now.tokens_in,
+        now.tokens_out,
+    )
+    return "" if is_all else _summed(total)
+
+
+def _summed(usage: UsageSum) -> str:
+    tokens = f"{usage.tokens_in:,} tokens in, {usage.tokens_out:,} out"
+    if usage.cost_usd is not None:
+        return f"{tokens}, {usage.cost_usd:.4f} USD"
+    if usage.known_cost_usd is not None:
+        return f"{tokens}, {usage.known_cost_usd:.4f} USD and what is not known"
+    return tokens
 
 
 def _used(usage: Usage) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 from hub.desk import Asked, Desk, check_reach
@@ -13,7 +14,7 @@ from hub.store.rows.sessions import PageRow
 from hub.store.sessions import Filters
 from protocol.errors import InvalidArgument, Unavailable
 from protocol.ops.catalogue import STATUS, Role
-from protocol.ops.sessions import Status, StatusParams
+from protocol.ops.sessions import Status, StatusParams, TreeUsage
 
 
 async def status(desk: Desk, asked: Asked[StatusParams]) -> Status:
@@ -33,13 +34,15 @@ async def _from_database(desk: Desk, asked: Asked[StatusParams]) -> Status:
     match params:
         case StatusParams(session_id=str(id)):
             await check_reach(desk, asked.principal, id, own=True)
-            return Status(sessions=[views.session(await desk.store.sessions.view(id))])
+            found = [views.session(await desk.store.sessions.view(id))]
+            return Status(sessions=found, usage=await _usage(desk, id))
         case StatusParams(ref=str(ref)):
             return await _within_reach(desk, asked, await desk.store.sessions.matching(ref))
         case StatusParams(tree=str(root)):
             await check_reach(desk, asked.principal, root, own=True)
             tree = await desk.store.sessions.tree(root)
-            return await _shown(desk, [row.session_id for row in tree])
+            shown = await _shown(desk, [row.session_id for row in tree])
+            return shown.model_copy(update={"usage": await _usage(desk, root)})
         case _:
             return await _page(desk, asked)
 
@@ -77,6 +80,10 @@ async def _within_reach(desk: Desk, asked: Asked[StatusParams], found: Sequence[
 async def _shown(desk: Desk, ids: Sequence[str]) -> Status:
     rows = {row.session_id: row for row in await desk.store.sessions.views(ids)}
     return Status(sessions=[views.session(rows[id]) for id in ids if id in rows])
+
+
+async def _usage(desk: Desk, root: str) -> TreeUsage:
+    return TreeUsage.model_validate(asdict(await desk.store.usage.of_tree(root)))
 
 
 def _cursor_text(row: PageRow) -> str:

@@ -10,6 +10,7 @@ from hub.store.postgres import Postgres
 from hub.store.resuming import Resuming
 from hub.store.sessions import Sessions
 from hub.store.spawning import Spawner
+from hub.store.usage import Usages
 
 __all__ = [
     "Access",
@@ -22,6 +23,7 @@ __all__ = [
     "Sessions",
     "Spawner",
     "Store",
+    "Usages",
 ]
 
 
@@ -37,3 +39,4 @@ class Store:
         self.fleet = Fleet(postgres)
         self.keys = Keys(postgres)
         self.resuming = Resuming(postgres)
+        self.usage = Usages(postgres)

@@ -12,7 +12,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import asyncpg
 
 import sql
-from hub.store.rows import access, exchange, fleet, sessions, shared, spokes
+from hub.store.rows import access, exchange, fleet, sessions, shared, spokes, usage
 from hub.store.trouble import translated
 
 Row = TypeVar("Row")
@@ -142,6 +142,8 @@ earlier_attempts: Final = Query("earlier_attempts", exchange.EarlierRow)
 ack_orders: Final = Query("ack_orders", shared.SessionIdRow)
 set_credential: Final = Query("set_credential", shared.SessionIdRow)
 refuse_start: Final = Query("refuse_start", shared.SessionIdRow)
+
+usage_of_tree: Final = Query("usage_of_tree", usage.TreeUsageRow)
 
 claim_call: Final = Query("claim_call", access.ClaimRow)
 call_of_key: Final = Query("call_of_key", access.CallRow)

@@ -135,6 +135,21 @@ class Usage(Shape):
     model: str | None = None
 
 
+class UsageSum(Shape):
+    """Of several conversations. An unknown price stays unknown."""
+
+    tokens_in: Count = 0
+    tokens_out: Count = 0
+    cost_usd: float | None = None  #: None: that of at least one conversation is not known
+    known_cost_usd: float | None = None  #: of the others
+
+
+class TreeUsage(UsageSum):
+    """Of a session and all below it."""
+
+    sessions: Count = 1  #: how many these are
+
+
 class FailureView(Shape):
     """Why an agent's turn failed."""
 
@@ -151,6 +166,7 @@ class AgentView(Shape):
     note: str | None = None  #: why it is rate_limited or waiting
     until: Count | None = None  #: and until when, ms since 1970
     usage: Usage | None = None
+    total: UsageSum | None = None  #: of all its attempts
     failure: FailureView | None = None  #: that ended it
     committed: bool | None = None  #: when it has ended: whether its branch has a new commit
 
@@ -197,6 +213,7 @@ class Status(Shape):
     next: str | None = None
     stale: bool = False  #: the database is away: this is what the hub saw last
     stale_since: datetime | None = None
+    usage: TreeUsage | None = None  #: where one session or one tree was asked for
 
 
 class MessageParams(Params):

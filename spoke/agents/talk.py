@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from protocol.failure import Failure, FailureKind, Signal, classify
+from spoke.agents.meter import Meter
 from spoke.agents.tongue import (
     Accepted,
     Denied,
@@ -81,7 +82,7 @@ class Talk:
         self._queue: deque[Said] = deque([Said("", first, "queue")] if first is not None else [])
         self._known: set[str] = set()
         self._activity: Mapping[str, object] = {}
-        self._usage = Usage()
+        self._meter = Meter()
         self.stage = Stage.OPENING
         self.turns = 0
         self.failure: Failure | None = None  #: of the last turn
@@ -125,7 +126,7 @@ class Talk:
                 return []
 
     def usage(self) -> Mapping[str, object]:
-        return _usage_body(self._usage)
+        return self._meter.total()
 
     def _take(self, said: Said) -> list[Effect]:
         is_busy = self.stage in (Stage.BUSY, Stage.CANCELLING)
@@ -178,8 +179,7 @@ class Talk:
             case Held(reason, until):
                 return self._be("rate_limited", reason, until)
             case Usage():
-                self._usage = _added(self._usage, event)
-                return [Tell({"event": "usage", **self.usage()})]
+                return [Tell(body) for body in self._meter.add(event)]
             case Denied(what):
                 self.denied = what
                 return [Tell({"event": "denied", "what": what[:_TITLE_CHARS]})]
@@ -197,6 +197,8 @@ class Talk:
         self.stage = Stage.IDLE
         self.failure = event.failure
         body: dict[str, object] = {"event": "turnEnded", "outcome": event.outcome}
+        if used := self._meter.turn():
+            body["usage"] = used
         if event.failure is None:
             return [Tell(body), *self._next()]
         return [Tell({**body, "failure": event.failure.body()}), *self._over()]
@@ -241,26 +243,3 @@ def _seen(event: Text | ToolStarted | ToolEnded) -> Mapping[str, object]:
             id, ok, note = event
             said = {"event": "tool", "id": id, "state": "ended", "ok": ok}
             return {**said, "title": note[:_TITLE_CHARS]} if note else said
-
-
-def _added(before: Usage, new: Usage) -> Usage:
-    """Tokens add up; of the rest, the last that is known holds."""
-    return Usage(
-        before.tokens_in + new.tokens_in,
-        before.tokens_out + new.tokens_out,
-        before.cost_usd if new.cost_usd is None else new.cost_usd,
-        new.context_used or before.context_used,
-        new.context_size or before.context_size,
-        new.model or before.model,
-    )
-
-
-def _usage_body(usage: Usage) -> dict[str, object]:
-    body: dict[str, object] = {"tokensIn": usage.tokens_in, "tokensOut": usage.tokens_out}
-    if usage.cost_usd is not None:
-        body["costUsd"] = round(usage.cost_usd, 6)
-    if usage.model:
-        body["model"] = usage.model
-    if usage.context_used and usage.context_size:
-        body["contextPercent"] = round(100 * usage.context_used / usage.context_size, 1)
-    return body

@@ -146,6 +146,27 @@ async def test_why_it_failed_is_shown_with_what_to_do(floor: Floor, prompt: str,
     assert view.agent_state.failure.advice
 
 
+async def test_what_it_used_is_shown_with_what_is_below_it(floor: Floor) -> None:
+    top = await floor.spawn("use 80")
+    child = await floor.hub.spawn(
+        "below", repo=floor.repo, agent="claude", command=AGENT, prompt="use 5",
+        parent_session_id=top,
+    )  # fmt: skip
+    await floor.until(top, lambda one: one.activity == "idle")
+    await floor.until(child.session_id, lambda one: one.activity == "idle")
+    usage = (await floor.hub.status(top)).usage
+    assert usage is not None
+    assert (usage.sessions, usage.tokens_in, usage.cost_usd) == (2, 85, None)
+    shown = await floor.here.coordctl("status", top)
+    assert "80 tokens in, 0 out, 80 % of its context, toy" in shown
+    assert "85 tokens in, 0 out" in shown
+    await floor.hub.message(top, "use 99")
+    await floor.until(top, lambda one: one.activity == "idle")
+    told = [one.body for one in await story(floor.hub, top) if one.kind == "agent"]
+    warned = [one["threshold"] for one in told if one.get("event") == "contextWarning"]
+    assert warned == [75, 90]
+
+
 async def test_an_agent_that_is_not_there_is_missing(floor: Floor) -> None:
     with pytest.raises(coord.CallError, match="AGENT_NOT_FOUND"):
         await floor.hub.spawn("none", repo=floor.repo, agent="codex", prompt="go")

@@ -19,6 +19,7 @@ PYTHON = {
     "int2": int,
     "int4": int,
     "int8": int,
+    "float8": float,
     "bool": bool,
     "bytea": bytes,
     "date": date,

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """An agent that speaks as Claude Code does and does what it is told: `make test` has no real one.
 
-Its prompts: `say TEXT`, `wait` (until the turn is ended), `fail`, `die`.
+Its prompts: `say TEXT`, `use TOKENS` (of its context of 100), `wait` (until the turn is ended),
+`fail`, `die`.
 """
 
 from __future__ import annotations
@@ -36,10 +37,14 @@ def _prompted(prompt: str, id: str) -> None:
         result(is_error=True, terminal_reason="api_error", api_error_status=401, result="bad key")
     if word == "say":
         text = {"type": "text", "text": rest.replace("ID", id)}
-        usage = {"input_tokens": 7, "output_tokens": 3}
-        message = {"model": "toy", "content": [text], "usage": usage}
-        tell({"type": "assistant", "message": message})
-        result(usage=usage, modelUsage={"toy": {"contextWindow": 100}})
+        used({"input_tokens": 7, "output_tokens": 3}, text)
+    if word == "use":
+        used({"input_tokens": int(rest), "output_tokens": 0})
+
+
+def used(usage: dict[str, int], *content: dict[str, str]) -> None:
+    tell({"type": "assistant", "message": {"model": "toy", "content": content, "usage": usage}})
+    result(usage=usage, modelUsage={"toy": {"contextWindow": 100}})
 
 
 def result(**more: object) -> None:

@@ -124,6 +124,16 @@ class World:
         await self.online(name)
         return daemon
 
+    async def coordctl(self, *words: str) -> str:
+        """What a command says, whatever its exit code."""
+        env = {**self.hub.env, "COORD_URL": self.url, "COORD_TOKEN": self.token}
+        process = await asyncio.create_subprocess_exec(
+            COORDCTL, *words, env=env, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT, stdin=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        return out.decode()
+
     async def online(self, *names: str) -> None:
         async with asyncio.timeout(PATIENCE), self.client() as hub:
             while True:
