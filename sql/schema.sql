@@ -781,7 +781,9 @@ BEGIN
                abort_confirmed = CASE WHEN desired = 'abort'
                                       THEN coalesce((b ->> 'survivors')::int, 0) = 0 END
          WHERE session_id = s;
-        IF b ->> 'reason' = 'FENCED' AND requeue(s) THEN RETURN; END IF;
+        IF b ->> 'reason' = 'FENCED' THEN  -- alone: NULL AND calls it too
+            IF requeue(s) THEN RETURN; END IF;
+        END IF;
         IF tell(s, fact, b ->> 'reason', b) IS NULL THEN
             IF outcome IS DISTINCT FROM 'lost' THEN
                 PERFORM tell(s, 'failed', coalesce(b ->> 'reason', 'stopped by its spoke'), b);

@@ -24,6 +24,8 @@ HUB_SETTINGS = {
     "heartbeat_seconds": 0.5,
     "lease_seconds": 1,
     "grace_seconds": 0.5,
+    "fence_seconds": 4,
+    "fence_margin_seconds": 3,
 }
 
 
@@ -38,6 +40,25 @@ async def _becomes(hub: coord.Hub, id: str, state: str) -> SessionView:
             if session.state == state:
                 return session
             await asyncio.sleep(0.05)
+
+
+async def _started_elsewhere(hub: coord.Hub, id: str) -> SessionView:
+    async with asyncio.timeout(60):
+        while True:
+            [session] = (await hub.status(session_id=id)).sessions
+            if session.attempt > 1 and session.state == "running":
+                return session
+            await asyncio.sleep(0.05)
+
+
+async def _most_at_once(id: str, over: asyncio.Event) -> int:
+    """How many attempts of a session lived at one moment, at most."""
+    most = 0
+    while not over.is_set():
+        alive = {attempt for session, attempt in marks().values() if session == id}
+        most = max(most, len(alive))
+        await asyncio.sleep(0.05)  # an overlap would last for seconds
+    return most
 
 
 def _stop(made: Spawned) -> None:
@@ -61,6 +82,29 @@ async def test_fault_09_out_of_reach_while_the_agent_finishes(here: Town, repo: 
         [session] = await ended(hub, made.session_id)
         assert (session.state, session.attempt, session.exit_code) == ("completed", 1, 0)
         check_count(lines(await story(hub, made.session_id)))
+    await here.settled()
+
+
+async def test_fault_11_out_of_reach_and_to_be_replaced(here: Town, repo: str) -> None:
+    """The first agent is dead before the second begins, which somebody watches all the time."""
+    async with here.client() as hub:
+        made = await hub.spawn("a", repo=repo, command="sh", args=["-c", COUNT], on_lost="replace")
+        [session] = (await hub.status(session_id=made.session_id)).sessions
+        first = str(session.spoke)
+        over = asyncio.Event()
+        watching = asyncio.create_task(_most_at_once(made.session_id, over))
+        here.ways[first].refusing = True
+        here.ways[first].cut()
+        session = await _started_elsewhere(hub, made.session_id)
+        assert session.spoke != first
+        epochs = await here.epochs(first)
+        here.ways[first].refusing = False
+        await here.moved_on(epochs)
+        (Path(str(session.worktree)) / "stop").touch()
+        [session] = await ended(hub, made.session_id)
+        over.set()
+        assert (session.state, session.attempt) == ("completed", 2)
+        assert await watching == 1
     await here.settled()
 
 

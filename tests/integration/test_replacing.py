@@ -128,6 +128,18 @@ async def test_an_agent_that_ended_itself_waits_for_a_spoke_again(
     assert await rows.assign(store, id, spoke) == attempt + 1
 
 
+@pytest.mark.parametrize("reason", [None, "its work was done"])
+async def test_what_ended_by_itself_is_not_started_again(
+    store: Store, connections: Postgres, reason: str | None
+) -> None:
+    """Its agent did what it was there for: that it may be replaced changes nothing."""
+    spoke, epoch, id, attempt = await _running(store, connections)
+    exited = record("exited", outcome="completed", reason=reason, exitCode=0, survivors=0)
+    await store.exchange.append(spoke, epoch, id, attempt, 3, [exited])
+    row = await store.sessions.view(id)
+    assert (row.state, row.attempt, row.exit_code) == (State.COMPLETED, attempt, 0)
+
+
 async def test_an_abort_and_the_fence_come_to_one_end(store: Store, connections: Postgres) -> None:
     spoke, epoch, id, attempt = await _running(store, connections)
     await store.sessions.abort(id, ids.new_abort(), "me", {"reason": ""}, upgrade=False)

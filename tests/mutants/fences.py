@@ -83,6 +83,13 @@ FENCES: Final = (
         "\n",
         "test_append",
     ),
+    _sql(
+        "what ended by itself is started again",
+        "        IF b ->> 'reason' = 'FENCED' THEN  -- alone: NULL AND calls it too\n"
+        "            IF requeue(s) THEN RETURN; END IF;\n        END IF;\n",
+        "        IF b ->> 'reason' = 'FENCED' AND requeue(s) THEN RETURN; END IF;\n",
+        "test_replacing",
+    ),
     Mutant(
         "a parent is not held",
         "sql/queries/sessions.sql",
