@@ -33,11 +33,16 @@ async def test_fault_19_an_abort_waits_for_a_spoke_that_is_out_of_reach(
         made = await hub.spawn("a", repo=repo, spoke="anvil", command="sh", args=["-c", WAIT])
         way.refusing = True
         way.cut()
-        receipt = await hub.abort(made.session_id, wait_ms=100)
+        carried = way.carried
+        receipt = await hub.abort(made.session_id, wait_ms=2_000)
         [one] = receipt.sessions
-        assert not receipt.complete
+        assert not receipt.complete, "although it was given more time than its ladder takes"
         assert one.pending, "it says what it waits for"
+        async with here.database() as db:
+            told = "SELECT acked_at FROM commands WHERE session_id = $1 AND kind = 'stop'"
+            assert [row["acked_at"] for row in await db.fetch(told, made.session_id)] == [None]
         assert _alive(made.session_id), "its agent outlives the link"
+        assert way.carried == carried, "nobody came through"
         way.refusing = False
         receipt = await hub.abort(made.session_id)
         assert receipt.complete

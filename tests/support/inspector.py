@@ -158,8 +158,10 @@ _SESSIONS = """
     SELECT session_id, parent_id, on_parent_abort, owner, idem_key, state::text AS state, desired,
            attempt, last_seq, result FROM sessions ORDER BY session_id"""
 _HOLDS = """
-    SELECT session_id, attempt, released_at IS NULL AS live, stored FROM mappings
-     ORDER BY session_id, attempt"""
+    SELECT m.session_id, m.attempt, m.released_at IS NULL AS live, m.stored,
+           NOT p.online OR p.revoked_at IS NOT NULL AS away
+      FROM mappings m JOIN spokes p ON p.spoke_id = m.spoke_id
+     ORDER BY m.session_id, m.attempt"""
 _EVENTS = """
     SELECT session_id, seq, attempt, record, kind, body FROM session_events
      ORDER BY session_id, seq"""
@@ -184,7 +186,8 @@ def _session(row: asyncpg.Record) -> Session:
 
 
 def _hold(row: asyncpg.Record) -> Hold:
-    return Hold((row["session_id"], row["attempt"]), live=row["live"], stored=row["stored"])
+    key = row["session_id"], row["attempt"]
+    return Hold(key, live=row["live"], stored=row["stored"], away=row["away"])
 
 
 def _event(row: asyncpg.Record) -> Event:

@@ -43,6 +43,7 @@ class Hold:
     key: Key
     live: bool = False
     stored: int = 0
+    away: bool = False  #: its spoke is out of reach: nobody can end what runs there
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,10 +244,13 @@ def _messages_once(seen: Seen) -> Iterator[str]:
 
 
 def _no_stray_process(seen: Seen) -> Iterator[str]:
-    sessions = seen.by_id()
-    for pid, (id, attempt) in seen.processes.items():
-        session = sessions.get(id)
-        if session is None or (session.state.ended and session.state is not State.LOST):
+    """Whatever the session is called: only what nobody can reach may run on."""
+    sessions, holds = seen.by_id(), {hold.key: hold for hold in seen.holds}
+    for pid, key in seen.processes.items():
+        (id, attempt), session = key, sessions.get(key[0])
+        if key in holds and holds[key].away:
+            continue
+        if session is None or session.state.ended:
             yield f"{pid} runs for {id}, which is {session.state if session else 'unknown to all'}"
         elif session.attempt != attempt:
             yield f"{pid} runs for attempt {attempt} of {id}, which is at {session.attempt}"

@@ -200,3 +200,17 @@ def test_a_new_attempt_after_an_end_is_no_violation() -> None:
     )
     seen = _with(HEALTHY, *again, attempt=2)
     assert violations(replace(seen, holds=(HELD, Hold(("one", 2), stored=1)))) == []
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_what_runs_for_a_lost_session_is_excused_only_where_nobody_reaches_it(away: bool) -> None:
+    lost = replace(ONE, state=State.LOST, last_seq=5, result=None)
+    seen = replace(
+        HEALTHY,
+        sessions=(lost,),
+        events=(*STORY[:4], _event(5, "lost")),
+        holds=(replace(HELD, stored=2, away=away),),
+        spools={},
+        processes={7: ("one", 1)},
+    )
+    assert (violations(seen, quiet=False) == []) is away
