@@ -16,6 +16,7 @@ from spoke.attempts import Attempts
 from spoke.clones import Clones
 from spoke.connection import Exchange
 from spoke.contact import Contact
+from spoke.first_starts import FirstStarts
 from spoke.git import DEFAULT_PATH, Git
 from spoke.identity import Identity
 from spoke.journal import Journal
@@ -111,6 +112,7 @@ async def _house(settings: SpokeSettings, mine: Identity) -> AsyncGenerator[_Hou
             uplink=uplink,
             saves=saves,
             journal=journal,
+            first_starts=FirstStarts(),
             environ=dict(os.environ),
             author=await authors.find(git, os.environ),
             url=",".join(map(str, mine.addresses)),

@@ -76,6 +76,17 @@ def check(ordered: Mapping[str, str]) -> None:
             )
 
 
+def of_agent(ours: Mapping[str, str], ordered: Mapping[str, str], plan: Plan) -> dict[str, str]:
+    """What its program is started with, whichever session it is for.
+
+    What an agent needs of the daemon's variables (its model's key, say) passes by name alone.
+    """
+    passed = {
+        name: value for name, value in ours.items() if _PASSED.match(name) or name in plan.passes
+    }
+    return {**passed, **ordered, **plan.env}
+
+
 def build(
     ours: Mapping[str, str],
     ordered: Mapping[str, str],
@@ -83,13 +94,7 @@ def build(
     bearings: Bearings,
     tools: Path,
 ) -> dict[str, str]:
-    """The whole environment. ``tools`` is the folder of our own `coordctl`, found last.
-
-    What an agent needs of the daemon's variables (its model's key, say) passes by name alone.
-    """
-    passed = {
-        name: value for name, value in ours.items() if _PASSED.match(name) or name in plan.passes
-    }
-    env = {**passed, **ordered, **plan.env, **bearings.variables()}
+    """The whole environment. ``tools`` is the folder of our own `coordctl`, found last."""
+    env = {**of_agent(ours, ordered, plan), **bearings.variables()}
     env["PATH"] = os.pathsep.join([env.get("PATH") or os.defpath, str(tools)])
     return env

@@ -13,6 +13,7 @@ from spoke import environment
 from spoke.agents import table
 from spoke.agents.agent import Plan
 from spoke.environment import Bearings
+from spoke.first_starts import FirstStarts
 from spoke.flight import both, in_thread
 from spoke.folder import Folder
 from spoke.journal import Journal, Key
@@ -40,6 +41,7 @@ class Rooms:
     uplink: Uplink
     saves: Saves
     journal: Journal
+    first_starts: FirstStarts
     environ: Mapping[str, str]
     author: Mapping[str, str]  #: who commits, for agents that hide the person's git configuration
     url: str
@@ -64,7 +66,7 @@ async def make(key: Key, order: StartOrder, folder: Folder, rooms: Rooms) -> Out
     except OSError as error:
         _log.warning("no supervisor in advance: %s", error)
     worktree = await both(
-        in_thread(folder.furnish, order.prompt, order.credential),
+        _furnish(order, folder, rooms, plan),
         rooms.worktrees.make(
             key.session_id,
             order.repo,
@@ -75,6 +77,13 @@ async def make(key: Key, order: StartOrder, folder: Folder, rooms: Rooms) -> Out
         ),
     )
     return Outfit(worktree, plan)
+
+
+async def _furnish(order: StartOrder, folder: Folder, rooms: Rooms, plan: Plan) -> None:
+    await in_thread(folder.furnish, order.prompt, order.credential)
+    if plan.before_first:
+        env = environment.of_agent(rooms.environ, order.env, plan)
+        await rooms.first_starts.over(plan.before_first, env, folder.path)
 
 
 def assignment(

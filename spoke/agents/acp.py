@@ -52,6 +52,7 @@ class Profile(NamedTuple):
     resume: str = "session/load"
     minute_apart: bool = False
     needs_author: bool = False
+    before_first: Sequence[str] = ()  #: the arguments; its first start makes a store of its own
 
 
 class Acp:
@@ -67,9 +68,10 @@ class Acp:
         program, *rest = profile.argv
         argv = [order.command or program, *rest, *order.args]
         id = order.agent_session_id
+        before_first = [argv[0], *profile.before_first] if profile.before_first else ()
         return Plan(
             argv, profile.env, "open", profile.passes, profile.name, id, id is not None,
-            profile.minute_apart, profile.needs_author,
+            profile.minute_apart, profile.needs_author, before_first,
         )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ class Plan(NamedTuple):
     resume: bool = False
     minute_apart: bool = False  #: its conversation is lost when it is taken up in the same minute
     needs_author: bool = False  #: it hides the person's git configuration from its commands
+    before_first: Sequence[str] = ()  #: run alone before it is started for the first time
 
 
 class Agent(Protocol):

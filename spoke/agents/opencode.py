@@ -23,6 +23,7 @@ PROFILE: Final = Profile(
     ),
     folds=True,
     resume="session/resume",
+    before_first=("session", "list"),
 )  # fmt: skip
 
 AGENT: Final = Acp(PROFILE)
