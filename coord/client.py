@@ -16,6 +16,7 @@ from protocol.ops.sessions import (
     Event,
     EventBatch,
     Explanation,
+    Fallback,
     Notified,
     OnLost,
     OnParentAbort,
@@ -39,6 +40,7 @@ class Work(TypedDict, total=False):
     agent: str
     command: str
     args: Sequence[str]
+    fallback: Sequence[Fallback | Mapping[str, object]]
     env: Mapping[str, str]
     stdin: Literal["open", "closed"]
     parent_session_id: str

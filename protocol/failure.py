@@ -20,6 +20,7 @@ class FailureKind(StrEnum):
     RATE_LIMITED = "rateLimited"  #: the provider asks to wait
     TOOL_DENIED = "toolDenied"  #: something it needed to do was not allowed
     AUTH_FAILED = "authFailed"  #: no key, a wrong key, or nothing left on the account
+    CONVERSATION_LOST = "conversationLost"  #: it does not know its conversation any more
     AGENT_BUSY = "agentBusy"  #: another process holds its conversation
     ABORTED = "aborted"  #: its turn was ended on purpose
     SDK_ERROR = "sdkError"  #: the agent or its provider broke
@@ -58,6 +59,7 @@ ADVICE: Final[Mapping[FailureKind, str]] = {
     FailureKind.RATE_LIMITED: "wait until the provider's limit is over, then send it a message",
     FailureKind.TOOL_DENIED: "allow what it needed, or tell it another way, then send it a message",
     FailureKind.AUTH_FAILED: "set the agent's key in the spoke's environment, or log it in there",
+    FailureKind.CONVERSATION_LOST: "it goes on in a new conversation; what it did is in its branch",
     FailureKind.AGENT_BUSY: "end the other process that holds the conversation, then try again",
     FailureKind.ABORTED: "nothing: it was asked for",
     FailureKind.SDK_ERROR: "read the end of its transcript; trying again may help",
@@ -76,7 +78,6 @@ _WORDS: Final[Mapping[str, FailureKind]] = {
     "billing_error": FailureKind.AUTH_FAILED,
     "server_error": FailureKind.SDK_ERROR,
     "model_not_found": FailureKind.SDK_ERROR,
-    "error_during_execution": FailureKind.SDK_ERROR,
     "prompt_too_long": FailureKind.CONTEXT_EXHAUSTED,
     "blocking_limit": FailureKind.CONTEXT_EXHAUSTED,
     "aborted_streaming": FailureKind.ABORTED,
@@ -90,6 +91,9 @@ _WORDS: Final[Mapping[str, FailureKind]] = {
     "sandboxError": FailureKind.TOOL_DENIED,
     "internalServerError": FailureKind.SDK_ERROR,
 }
+
+#: Words that say only that something broke, unless the text knows more.
+_VAGUE: Final = frozenset({"error_during_execution"})
 
 _TEXTS: Final[Sequence[tuple[re.Pattern[str], FailureKind]]] = [
     (re.compile(pattern, re.IGNORECASE), kind)
@@ -117,6 +121,13 @@ _TEXTS: Final[Sequence[tuple[re.Pattern[str], FailureKind]]] = [
             FailureKind.RATE_LIMITED,
         ),
         (r"active writer", FailureKind.AGENT_BUSY),
+        (
+            (
+                r"no conversation found|no rollout found|(session|conversation|thread) not found"
+                r"|no previous sessions|invalid session identifier"
+            ),
+            FailureKind.CONVERSATION_LOST,
+        ),
         (r"rejected permission|permission denied|read-only file system", FailureKind.TOOL_DENIED),
         (r"internal (server )?error|server had an error|terminated", FailureKind.SDK_ERROR),
     )
@@ -135,6 +146,8 @@ _STATUSES: Final[Mapping[int, FailureKind]] = {
 
 def classify(signal: Signal) -> Failure:
     kind = _WORDS.get(signal.word) or _by_status(signal.status) or _by_text(signal.text)
+    if kind is FailureKind.UNKNOWN and signal.word in _VAGUE:
+        kind = FailureKind.SDK_ERROR
     message = " ".join((signal.text or signal.word or "no reason given").split())
     return Failure(kind, message[:_MESSAGE_CHARS], signal.retry_at)
 

@@ -49,6 +49,7 @@ class Fact(StrEnum):
     ABORT_ASKED = "abort_asked"  #: (10, 11)
     STOPPED = "stopped"  #: nothing of it is left alive (12), or nobody can say (14)
     REOPENED = "reopened"  #: retry, resume, or a message to a blocked session (15)
+    RETRIED = "retried"  #: its agent failed, and the policy for that starts it again (16)
 
 
 _FINAL: Final[Mapping[Fact, State]] = {
@@ -56,6 +57,7 @@ _FINAL: Final[Mapping[Fact, State]] = {
     Fact.BLOCKED: State.BLOCKED,
     Fact.FAILED: State.FAILED,
 }
+_RETRIED: Final[Mapping[Fact, State]] = {Fact.RETRIED: State.QUEUED}
 _REOPENED: Final[Mapping[Fact, State]] = {Fact.REOPENED: State.QUEUED}
 
 TRANSITIONS: Final[Mapping[State, Mapping[Fact, State]]] = {
@@ -71,6 +73,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Fact, State]]] = {
         Fact.GIVEN_UP: State.LOST,  # the spoke says that it never had it
         Fact.ABORT_ASKED: State.ABORTING,
         **_FINAL,
+        **_RETRIED,
     },
     State.STARTING: {
         Fact.STARTED: State.RUNNING,
@@ -78,12 +81,14 @@ TRANSITIONS: Final[Mapping[State, Mapping[Fact, State]]] = {
         Fact.GIVEN_UP: State.LOST,
         Fact.ABORT_ASKED: State.ABORTING,
         **_FINAL,
+        **_RETRIED,
     },
     State.RUNNING: {
         Fact.CONTACT_LOST: State.UNKNOWN,
         Fact.GIVEN_UP: State.LOST,
         Fact.ABORT_ASKED: State.ABORTING,
         **_FINAL,
+        **_RETRIED,
     },
     State.UNKNOWN: {
         Fact.ACCEPTED: State.STARTING,
@@ -93,6 +98,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Fact, State]]] = {
         Fact.GIVEN_UP: State.LOST,
         Fact.ABORT_ASKED: State.ABORTING,
         **_FINAL,
+        **_RETRIED,
     },
     State.ABORTING: {
         Fact.STOPPED: State.ABORTED,

@@ -157,7 +157,7 @@ def _talk(order: StartOrder, outfit: Outfit, linger_ms: int, *, told: bool) -> T
 
 
 def _first(order: StartOrder, plan: Plan, *, told: bool) -> str | None:
-    """A conversation that is taken up again knows its task."""
+    """A conversation that is taken up again knows its task; one that takes over is told."""
     if not plan.resume:
-        return order.prompt or None
+        return "\n\n".join(filter(None, (order.brief, order.prompt))) or None
     return None if told else GO_ON

@@ -19,6 +19,7 @@ from protocol.ops.sessions import (
     UsageSum,
 )
 from protocol.ops.spokes import HubView, SpokeView, TokenView
+from protocol.session import State
 
 
 def now() -> datetime:
@@ -35,6 +36,8 @@ def labels(of: Mapping[str, str]) -> str:
 
 
 def state(of: SessionView) -> str:
+    if of.limited_until is not None and of.state is State.QUEUED:
+        return f"{of.state} (parked)"
     return f"{of.state} ({of.activity})" if of.activity else str(of.state)
 
 
@@ -67,7 +70,7 @@ SESSIONS: Sequence[Column[SessionView]] = (
     Column("SINCE", lambda s: age(s.state_since, now())),
     Column("SPOKE", lambda s: s.spoke or "-"),
     Column("BRANCH", lambda s: s.branch),
-    Column("WHY", lambda s: s.reason or ""),
+    Column("WHY", lambda s: s.reason or _limited(s)),
     Column("ATTEMPT", lambda s: str(s.attempt), wide=True),
     Column("AGENT", lambda s: s.agent, wide=True),
     Column("PARENT", lambda s: s.parent_session_id or "-", wide=True),
@@ -177,7 +180,9 @@ def session_facts(one: SessionView, tree: TreeUsage | None = None) -> list[tuple
         ("base", one.base_commit or ""),
         ("worktree", one.worktree or ""),
         ("agent", one.agent),
+        ("account", _limited(one)),
         *_agent(one.agent_state),
+        *_failures(one),
         ("with all below", _summed(tree) if tree and tree.sessions > 1 else ""),
         ("attempt", str(one.attempt)),
         ("parent", one.parent_session_id or ""),
@@ -204,6 +209,28 @@ def _agent(said: AgentView | None) -> list[tuple[str, str]]:
         ("committed", "" if said.committed is None else "yes" if said.committed else "no"),
         ("used", _used(said.usage) if said.usage else ""),
         ("in all attempts", _more(said)),
+    ]
+
+
+def _limited(one: SessionView) -> str:
+    until = one.limited_until
+    return "" if until is None else f"{one.account} is limited until {clock(until)}"
+
+
+def _failures(one: SessionView) -> list[tuple[str, str]]:
+    """What failed and was not the end."""
+    done = {
+        "fresh": "tried again in a new conversation",
+        "fallback": "went on with the next agent",
+        "wait": "waits for its account",
+    }
+    return [
+        (
+            f"attempt {failed.attempt}",
+            f"{failed.agent}: {failed.kind}: {failed.message}; {done[failed.action]}",
+        )
+        for failed in one.failures
+        if failed.action != "stop"
     ]
 
 

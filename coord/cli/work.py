@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from coord.client import Hub
 from coord.context import session_repo
 from protocol.agents import ABILITIES
 from protocol.errors import InvalidArgument
+from protocol.ops.sessions import Fallback
 
 PROMPT_MAX: Final = 256 * 1024  #: characters
 
@@ -32,6 +34,13 @@ def add_work(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         choices=[*ABILITIES],
         help=f"{', '.join(ABILITIES)}; default: the program",
+    )
+    who.add_argument(
+        "--fallback",
+        metavar="AGENT [ARG...]",
+        action="append",
+        help="who takes over where the agent cannot go on, such as 'codex -c model=gpt-5.5'; again:"
+        " and after that one",
     )
     said = parser.add_argument_group("what the agent is told")
     said.add_argument("--prompt", metavar="TEXT", help="- reads standard input")
@@ -58,6 +67,7 @@ async def work_of(hub: Hub, args: argparse.Namespace) -> dict[str, object]:
         "base": args.base,
         "spoke": args.spoke,
         "requires": _pairs(args.require),
+        "fallback": _chain(args.fallback),
         "env": _pairs(args.env),
         "stdin": args.stdin,
         "parent_session_id": None if parent is None else await resolve(hub, parent),
@@ -108,6 +118,29 @@ def _fitting(prompt: str) -> str:
         f"the prompt has {len(prompt)} characters; {PROMPT_MAX} are the most there can be",
         advice="commit the long part to the repository, and name that file in the prompt",
     )
+
+
+def _chain(said: list[str] | None) -> list[Fallback] | None:
+    """Raises InvalidArgument (BAD_FALLBACK)."""
+    return [_fallback(one) for one in said] if said else None
+
+
+def _fallback(text: str) -> Fallback:
+    try:
+        agent, *args = shlex.split(text)
+    except ValueError as error:  # a quotation that does not end, or nothing
+        raise InvalidArgument(
+            "BAD_FALLBACK",
+            f"{text!r} is not an agent with its arguments: {error}",
+            advice="--fallback 'codex -c model=gpt-5.5'",
+        ) from error
+    if agent not in ABILITIES:
+        raise InvalidArgument(
+            "BAD_FALLBACK",
+            f"there is no agent {agent!r}",
+            advice=f"choose of {', '.join(ABILITIES)}",
+        )
+    return Fallback(agent=agent, args=args)
 
 
 def _pairs(said: list[tuple[str, str]] | None) -> dict[str, str] | None:

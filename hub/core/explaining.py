@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from protocol.session import State
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """It waits for its account. ``within``: how long after the limit it is woken at the latest."""
+
+    account: str
+    since: datetime
+    until: datetime
+    said: str
+    within: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,9 @@ class Situation:
     replaced_at: datetime | None  #: it is replaceable: when it is started elsewhere
     stop_waits_since: datetime | None  #: a stop order that its spoke has not taken
     doubt: str | None  #: why nobody is called out of reach, or given up, just now
+    parked: Parked | None  #: while it is queued
+    tried: Sequence[str]  #: what failed before, each with what was done about it
+    advice: str | None  #: what to do about the failure that ended it
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +79,8 @@ def explain(now: Situation) -> Story:
 
 
 def _queued(now: Situation) -> Story:
+    if now.parked is not None:
+        return _parked(now, now.parked)
     wants = _wants(now)
     if not now.spokes_online:
         fact = "no spoke is online"
@@ -84,6 +101,22 @@ def _queued(now: Situation) -> Story:
         then += ", or aborted when its time to be placed is over"
     can.append(f"coordctl abort {now.session_id}")
     return Story(fact, then, now.queue_deadline, can)
+
+
+def _parked(now: Situation, parked: Parked) -> Story:
+    seconds = max(1, int(parked.within.total_seconds()))
+    return Story(
+        f"parked{_for(now, now.since)}: the account {parked.account} is limited by its provider"
+        f" ({parked.said}){_tried(now)}",
+        f"woken once, within {seconds} s after {parked.until:%Y-%m-%d %H:%M:%S} UTC, with all that"
+        " wait for this account; then it goes on as soon as a spoke has room",
+        parked.until,
+        ["coordctl ps", f"coordctl abort {now.session_id}"],
+    )
+
+
+def _tried(now: Situation) -> str:
+    return "".join(f"; {one}" for one in now.tried)
 
 
 def _wants(now: Situation) -> str:
@@ -198,9 +231,11 @@ def _ended(now: Situation) -> Story:
     then = (
         "a message starts it again, in the same worktree"
         if now.state is State.BLOCKED
+        else f"nothing by itself: {now.advice}"
+        if now.advice
         else "nothing"
     )
-    return Story(f"it {_ENDINGS[now.state]}{code}{why}", then, None, can)
+    return Story(f"it {_ENDINGS[now.state]}{code}{why}{_tried(now)}", then, None, can)
 
 
 _ENDINGS = {

@@ -12,6 +12,7 @@ from hub.core import placement
 from hub.desk import Desk
 from hub.duties.deadlines import Deadlines, Remembering, Retention
 from hub.duties.leading import Leader
+from hub.duties.parking import Parking
 from hub.duties.reaping import Reaper
 from hub.duties.watching import Watch
 from hub.fleet.waking import Waker
@@ -38,6 +39,7 @@ async def run(desk: Desk, waker: Waker, version: str) -> None:
         group.create_task(_forever("asks", Reception(desk).turn))
         group.create_task(_forever("reaper", Reaper(desk, leader).turn))
         group.create_task(_forever("deadlines", Deadlines(desk, leader).turn))
+        group.create_task(_forever("parking", Parking(desk, leader).turn))
         group.create_task(_forever("memory", Remembering(desk).turn))
         group.create_task(_forever("retention", Retention(desk, leader).turn))
 

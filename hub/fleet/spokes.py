@@ -11,8 +11,9 @@ from typing import TypeVar
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from hub.bells import QUEUE, Bells, outbox
+from hub.core import handoff
 from hub.store import Store
-from hub.store.rows.exchange import OrderRow, PlacedRow
+from hub.store.rows.exchange import EarlierRow, OrderRow, PlacedRow
 from protocol import tokens
 from protocol.aio.node import Node
 from protocol.codec import Object, encode
@@ -264,7 +265,20 @@ class Spokes:
             "saved": was.saved,
             # A conversation is on the disk of the machine where it was held.
             "agent_session_id": was.worktree and was.agent_session_id,
+            "brief": await self._brief(row, was),
         }
+
+    async def _brief(self, row: OrderRow, was: EarlierRow) -> str:
+        """What an agent with turns is told when it takes over."""
+        known = await self._store.policy.handoff(row.session_id)
+        if known is None or row.agent == "command":
+            return ""
+        return handoff.brief(
+            handoff.Known(
+                known.task, known.branch, known.failed, was.saved, was.base_commit,
+                known.told, known.said,
+            )
+        )  # fmt: skip
 
     async def _credential(self, spoke: Connected, row: OrderRow) -> str:
         token = spoke.tokens.get((row.session_id, row.attempt))

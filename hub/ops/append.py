@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from hub.bells import QUEUE, ROOM
 from hub.desk import Asked, Desk
+from hub.ops.failing import judged
 from hub.ops.registry import Operation
 from hub.store.rows.exchange import AppendRow
 from protocol.codec import Object
@@ -30,6 +31,7 @@ async def append(desk: Desk, asked: Asked[AppendParams]) -> Appended:
     params = asked.params
     records = [_record(n, record) for n, record in enumerate(params.records)]
     await _check_messages(desk, params.session_id, records)
+    records = [await _whole(desk, params, record) for record in records]
     spoke_id = asked.principal.id
     desk.spokes.hear(spoke_id)
     row = await desk.store.exchange.append(
@@ -43,14 +45,23 @@ async def append(desk: Desk, asked: Asked[AppendParams]) -> Appended:
             raise AssertionError(row.verdict)
 
 
+async def _whole(desk: Desk, params: AppendParams, record: Record) -> Record:
+    if record.kind != "exited":
+        return record
+    return await judged(desk.store.policy, params.session_id, params.attempt, record)
+
+
 async def _tell(desk: Desk, params: AppendParams, records: list[Record], row: AppendRow) -> None:
     if row.first_seq is None:
         return
     new = records[row.skipped or 0 :]
     desk.feed.stored(params.session_id, row.first_seq, params.attempt, new)
     if records[-1].kind == "exited":
-        # What was said to it just before it was blocked puts it into the queue again.
-        desk.bells.ring(QUEUE if records[-1].body.get("outcome") == "blocked" else ROOM)
+        # What was said to it just before it was blocked puts it into the queue again, and so may
+        # what is decided about its failure.
+        body = records[-1].body
+        queued = body.get("outcome") == "blocked" or "policy" in body
+        desk.bells.ring(QUEUE if queued else ROOM)
         over = Cancelled("SESSION_ENDED", "the session that asked for this has ended")
         desk.links.close(params.session_id, CLOSE_UNAUTHENTICATED, over, lost=True)
 

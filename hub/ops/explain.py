@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from hub.core import explaining
+from hub.core.failing import jitter
 from hub.core.placement import Room, Waiting
 from hub.desk import Asked, Desk, check_reach
 from hub.ops import views
@@ -14,7 +15,8 @@ from hub.store.rows.sessions import ViewRow
 from hub.store.rows.spokes import SpokeRow
 from hub.store.sessions import no_session
 from protocol.ops.catalogue import EXPLAIN
-from protocol.ops.sessions import ExplainParams, Explanation
+from protocol.ops.sessions import ExplainParams, Explanation, PastFailure
+from protocol.session import State
 
 
 async def explain(desk: Desk, asked: Asked[ExplainParams]) -> Explanation:
@@ -81,7 +83,34 @@ def _situation(
         replaced_at=replaced_at,
         stop_waits_since=reach.stop_waits,
         doubt=doubt,
+        parked=_parked(row),
+        tried=[_tried(one) for one in views.failures(row.failures) if one.action != "stop"],
+        advice=_advice(row),
     )
+
+
+def _parked(row: ViewRow) -> explaining.Parked | None:
+    if row.limited_until is None or row.limited_at is None or row.state is not State.QUEUED:
+        return None
+    within = jitter(row.limited_at, row.limited_until)
+    return explaining.Parked(
+        row.account, row.limited_at, row.limited_until, row.limit_said or "", within
+    )
+
+
+def _tried(one: PastFailure) -> str:
+    done = {
+        "fresh": "tried again in a new conversation",
+        "fallback": "went on with another agent",
+        "wait": "waited for its account",
+        "stop": "stopped",
+    }
+    return f"attempt {one.attempt} with {one.agent}: {one.kind} ({one.message}), {done[one.action]}"
+
+
+def _advice(row: ViewRow) -> str | None:
+    said = views.object_of(views.object_of(row.result).get("failure")).get("advice")
+    return said if isinstance(said, str) else None
 
 
 def _sentence(row: ViewRow) -> str | None:

@@ -112,6 +112,7 @@ def _new_session(desk: Desk, asked: Asked[object], params: SpawnParams) -> NewSe
             "args": list(params.args),
             "env": dict(params.env),
             "stdin": params.stdin,
+            **_fallback(params),
             **_fence(desk, params),
         },
         labels=params.labels,
@@ -123,6 +124,16 @@ def _new_session(desk: Desk, asked: Asked[object], params: SpawnParams) -> NewSe
         queue_ms=params.queue_timeout_ms,
         run_ms=params.run_timeout_ms,
     )
+
+
+def _fallback(params: SpawnParams) -> dict[str, JsonValue]:
+    if not params.fallback:
+        return {}
+    if any(one.agent == "command" and one.command is None for one in params.fallback):
+        raise InvalidArgument(
+            "BAD_VALUE", "the command agent needs a command", details={"field": "fallback"}
+        )
+    return {"fallback": [one.model_dump() for one in params.fallback]}
 
 
 def _fence(desk: Desk, params: SpawnParams) -> dict[str, JsonValue]:

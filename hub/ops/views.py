@@ -8,11 +8,12 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from hub.store.rows.sessions import ViewRow
 from hub.store.rows.spokes import SpokeRow
-from protocol.ops.sessions import AbortView, AgentView, SessionView, Spawned
+from protocol.ops.sessions import AbortView, AgentView, PastFailure, SessionView, Spawned
 from protocol.ops.spokes import SpokeView
 from protocol.session import Activity, Desired
 
 _LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
+_FAILURES: TypeAdapter[list[PastFailure]] = TypeAdapter(list[PastFailure])
 
 
 def labels(value: JsonValue) -> dict[str, str]:
@@ -60,7 +61,14 @@ def session(row: ViewRow) -> SessionView:
         saved_ref=saved_ref(row),
         abort=_abort(row),
         agent_state=_agent(row),
+        account=row.account,
+        limited_until=None if row.state.ended else row.limited_until,
+        failures=failures(row.failures),
     )
+
+
+def failures(value: JsonValue) -> list[PastFailure]:
+    return _FAILURES.validate_python(value)
 
 
 def _agent(row: ViewRow) -> AgentView | None:

@@ -6,6 +6,7 @@ from hub.store.access import Access
 from hub.store.exchange import Exchange, Outbox
 from hub.store.fleet import Fleet
 from hub.store.keys import Keys
+from hub.store.policy import Policy
 from hub.store.postgres import Postgres
 from hub.store.resuming import Resuming
 from hub.store.sessions import Sessions
@@ -18,6 +19,7 @@ __all__ = [
     "Fleet",
     "Keys",
     "Outbox",
+    "Policy",
     "Postgres",
     "Resuming",
     "Sessions",
@@ -39,4 +41,5 @@ class Store:
         self.fleet = Fleet(postgres)
         self.keys = Keys(postgres)
         self.resuming = Resuming(postgres)
+        self.policy = Policy(postgres)
         self.usage = Usages(postgres)

@@ -12,7 +12,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import asyncpg
 
 import sql
-from hub.store.rows import access, exchange, fleet, sessions, shared, spokes, usage
+from hub.store.rows import access, exchange, fleet, policy, sessions, shared, spokes, usage
 from hub.store.trouble import translated
 
 Row = TypeVar("Row")
@@ -143,6 +143,11 @@ ack_orders: Final = Query("ack_orders", shared.SessionIdRow)
 set_credential: Final = Query("set_credential", shared.SessionIdRow)
 refuse_start: Final = Query("refuse_start", shared.SessionIdRow)
 
+failures_of_session: Final = Query("failures_of_session", policy.FailuresRow)
+accounts_due: Final = Query("accounts_due", policy.AccountRow)
+wake_parked: Final = Query("wake_parked", shared.SessionIdRow)
+open_account: Final = Query("open_account", policy.AccountNameRow)
+handoff_of_session: Final = Query("handoff_of_session", policy.HandoffRow)
 usage_of_tree: Final = Query("usage_of_tree", usage.TreeUsageRow)
 
 claim_call: Final = Query("claim_call", access.ClaimRow)

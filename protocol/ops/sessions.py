@@ -34,6 +34,14 @@ Depth = Annotated[StrictInt, Field(ge=0, le=16)]
 Children = Annotated[StrictInt, Field(ge=0, le=1_000)]
 
 
+class Fallback(Params):
+    """Another agent, or the same with another model, that takes over where one has failed."""
+
+    agent: Word
+    command: Path | None = None  #: its program, where that is not the usual one
+    args: Annotated[list[Text], Field(max_length=1_000)] = Field(default_factory=list[str])
+
+
 class Work(Params):
     """What `coord.spawn` and `coord.swarm` have in common: where, from what, by whom."""
 
@@ -42,6 +50,9 @@ class Work(Params):
     agent: Word = "command"
     command: Path | None = None  #: the program, for the command agent
     args: Annotated[list[Text], Field(max_length=1_000)] = Field(default_factory=list[str])
+    fallback: Annotated[list[Fallback], Field(max_length=16)] = Field(
+        default_factory=list[Fallback]
+    )  #: in this order, each in a new conversation
     env: Environment = Field(default_factory=dict[str, str])
     stdin: Literal["open", "closed"] = "open"  #: open: messages are written to it, line by line
     parent_session_id: Word | None = None
@@ -159,6 +170,18 @@ class FailureView(Shape):
     retry_at: Count | None = None  #: ms since 1970
 
 
+class PastFailure(Shape):
+    """A failure of the session's agent, and what the hub did about it."""
+
+    attempt: int
+    agent: str
+    kind: str  #: one of the kinds of `protocol/failure.py`
+    message: str
+    #: fresh: again, in a new conversation; fallback: the next agent of its chain; wait: once its
+    #: account is open again; stop: it has failed
+    action: Literal["fresh", "fallback", "wait", "stop"]
+
+
 class AgentView(Shape):
     """What an agent with turns says of itself."""
 
@@ -206,6 +229,9 @@ class SessionView(Shape):
     saved_ref: str | None = None  #: where its uncommitted work was saved last
     abort: AbortView | None
     agent_state: AgentView | None = None  #: of an agent with turns
+    account: str = ""  #: whose limits it shares: its agent's, or agent/label `account`
+    limited_until: datetime | None = None  #: that account's provider takes nothing before
+    failures: list[PastFailure] = []  #: of its agents, since a person started it last
 
 
 class Status(Shape):

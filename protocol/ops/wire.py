@@ -52,6 +52,7 @@ class StartOrder(Shape):
     begun_at: str | None = None  #: the commit at which its branch began
     saved: str | None = None  #: the newest commit that its work was saved as
     agent_session_id: str | None = None  #: the agent's own, to go on with
+    brief: str = ""  #: what a new conversation is told of the ones before, ahead of the prompt
     credential: str  #: the session token of this attempt; never stored by the hub
     fence_ms: Milliseconds | None = None  #: without contact for so long, it ends itself
 

@@ -6,6 +6,8 @@ import os
 from signal import Signals
 from typing import TYPE_CHECKING, NamedTuple
 
+from spoke.supervisor.agent import NOT_FOUND
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -61,8 +63,17 @@ def verdict(ending: Ending, *, ended_at: int, dropped_bytes: int) -> Exit:
 def never_started(reason: str, message: str, *, ended_at: int) -> Exit:
     """The agent's program could not be started."""
     ending = Ending(None, None, None, (), ())
-    exit = verdict(ending, ended_at=ended_at, dropped_bytes=0)
-    return {**exit, "reason": reason, "message": message}
+    exit: Exit = {
+        **verdict(ending, ended_at=ended_at, dropped_bytes=0),
+        "reason": reason,
+        "message": message,
+    }
+    if reason == NOT_FOUND:
+        from protocol.failure import Failure, FailureKind  # others do not wait for it
+
+        missing = Failure(FailureKind.AGENT_MISSING, message)
+        return {**exit, "failure": missing.body(), "advice": missing.advice}
+    return exit
 
 
 def _decode(status: int | None) -> tuple[int | None, str | None]:

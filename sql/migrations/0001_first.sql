@@ -7,7 +7,7 @@ CREATE TYPE session_state AS ENUM (
 
 CREATE TYPE session_fact AS ENUM (
     'placed', 'accepted', 'started', 'refused', 'contact_lost', 'found', 'replaced', 'given_up',
-    'completed', 'blocked', 'failed', 'abort_asked', 'stopped', 'reopened');
+    'completed', 'blocked', 'failed', 'abort_asked', 'stopped', 'reopened', 'retried');
 
 -- The table of protocol/session.py; what is not in it is refused by session_move_is_legal.
 CREATE TABLE session_transitions (
@@ -28,6 +28,7 @@ INSERT INTO session_transitions (state, fact, after) VALUES
     ('assigned', 'completed', 'completed'),
     ('assigned', 'blocked', 'blocked'),
     ('assigned', 'failed', 'failed'),
+    ('assigned', 'retried', 'queued'),
     ('starting', 'started', 'running'),
     ('starting', 'contact_lost', 'unknown'),
     ('starting', 'given_up', 'lost'),
@@ -35,12 +36,14 @@ INSERT INTO session_transitions (state, fact, after) VALUES
     ('starting', 'completed', 'completed'),
     ('starting', 'blocked', 'blocked'),
     ('starting', 'failed', 'failed'),
+    ('starting', 'retried', 'queued'),
     ('running', 'contact_lost', 'unknown'),
     ('running', 'given_up', 'lost'),
     ('running', 'abort_asked', 'aborting'),
     ('running', 'completed', 'completed'),
     ('running', 'blocked', 'blocked'),
     ('running', 'failed', 'failed'),
+    ('running', 'retried', 'queued'),
     ('unknown', 'accepted', 'starting'),
     ('unknown', 'started', 'running'),
     ('unknown', 'found', 'running'),
@@ -50,6 +53,7 @@ INSERT INTO session_transitions (state, fact, after) VALUES
     ('unknown', 'completed', 'completed'),
     ('unknown', 'blocked', 'blocked'),
     ('unknown', 'failed', 'failed'),
+    ('unknown', 'retried', 'queued'),
     ('aborting', 'stopped', 'aborted'),
     ('aborting', 'completed', 'completed'),
     ('aborting', 'blocked', 'blocked'),
@@ -139,6 +143,15 @@ CREATE TABLE aborts (
     asked_by text NOT NULL,
     asked_at timestamptz NOT NULL DEFAULT now());
 
+-- Whose limits sessions share: all of an agent, or those that carry the same label `account`.
+CREATE TABLE accounts (
+    account text PRIMARY KEY,
+    limited_until timestamptz,              -- its provider takes nothing before; null: it is open
+    limited_at timestamptz NOT NULL,
+    said text NOT NULL,                     -- by the provider
+    strikes int NOT NULL,                   -- how often in a row
+    open_at timestamptz);                   -- when the limit before was over
+
 CREATE TABLE sessions (
     session_id text PRIMARY KEY,
     root_id text NOT NULL,
@@ -154,8 +167,12 @@ CREATE TABLE sessions (
     base text,
     branch text NOT NULL,
     agent text NOT NULL,
-    spec jsonb NOT NULL,                    -- prompt, command, args, env, stdin
+    spec jsonb NOT NULL,                    -- prompt, command, args, env, stdin, fallback
     labels jsonb NOT NULL DEFAULT '{}',
+    account text NOT NULL
+        GENERATED ALWAYS AS (agent || coalesce('/' || (labels ->> 'account'), '')) STORED,
+    failures jsonb NOT NULL DEFAULT '[]',   -- of its agents, and what was done about each
+    fresh_from int NOT NULL DEFAULT 1,      -- conversations of attempts before are not gone on with
     wanted_spoke text,
     requires jsonb NOT NULL DEFAULT '{}',
     priority smallint NOT NULL DEFAULT 0,
@@ -195,6 +212,7 @@ CREATE INDEX sessions_queue_deadline ON sessions (queue_deadline)
     WHERE state = 'queued' AND queue_deadline IS NOT NULL;
 CREATE INDEX sessions_run_deadline ON sessions (run_deadline)
     WHERE run_deadline IS NOT NULL AND NOT session_ended(state);
+CREATE INDEX sessions_account ON sessions (account) WHERE state = 'queued';
 CREATE INDEX sessions_unknown ON sessions (state_since) WHERE state = 'unknown';
 
 CREATE FUNCTION session_move_is_legal() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -422,6 +440,7 @@ CREATE FUNCTION reopen(s text, why text) RETURNS session_state LANGUAGE plpgsql 
 BEGIN
     UPDATE sessions x
        SET result = NULL, exit_code = NULL, run_deadline = NULL, queue_deadline = NULL,
+           failures = '[]',
            wanted_spoke = coalesce(
                (SELECT m.spoke_id FROM mappings m WHERE m.session_id = x.session_id
                    AND m.attempt = x.attempt AND m.worktree IS NOT NULL),
@@ -452,7 +471,7 @@ BEGIN
     UPDATE sessions x
        SET desired = 'run', abort_id = NULL, abort_before = NULL, abort_confirmed = NULL,
            result = NULL, exit_code = NULL, run_deadline = NULL, queue_deadline = NULL,
-           not_before = now(), wanted_spoke = sp
+           failures = '[]', not_before = now(), wanted_spoke = sp
      WHERE x.session_id = s;
     PERFORM tell(s, 'reopened', why);
     RETURN 'ok';
@@ -682,6 +701,49 @@ BEGIN
     RETURN true;
 END $$;
 
+-- What its hub decided about the failure of an attempt: stop, or start it again, fresh, with
+-- another agent, or once its account is open again. Whether it goes on. What was said to it and was
+-- not heard is said to the next attempt. The caller has released its mapping.
+CREATE FUNCTION follow_policy(s text, a int, d jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    z sessions;
+BEGIN
+    UPDATE sessions x SET failures = x.failures || jsonb_build_array(d -> 'entry')
+     WHERE x.session_id = s RETURNING x.* INTO z;
+    IF d ->> 'action' = 'stop' OR z.desired <> 'run'
+       OR z.state NOT IN ('assigned', 'starting', 'running', 'unknown') THEN
+        RETURN false;
+    END IF;
+    UPDATE sessions x
+       SET result = NULL, exit_code = NULL, run_deadline = NULL,
+           fresh_from = CASE d ->> 'action' WHEN 'wait' THEN x.fresh_from ELSE a + 1 END,
+           agent = coalesce(d #>> '{fallback,agent}', x.agent),
+           spec = x.spec || coalesce(d -> 'fallback', '{}') - 'agent',
+           agent_state = x.agent_state - 'note' - 'until'
+               - CASE d ->> 'action' WHEN 'wait' THEN '' ELSE 'usage' END,
+           wanted_spoke = coalesce(
+               (SELECT m.spoke_id FROM mappings m WHERE m.session_id = s AND m.attempt = a
+                   AND m.worktree IS NOT NULL), x.wanted_spoke)
+     WHERE x.session_id = s;
+    UPDATE messages x SET state = 'queued', reason = NULL FROM session_events e
+     WHERE e.birth_day = z.birth_day AND e.session_id = s AND e.attempt = a
+       AND e.kind = 'undelivered' AND x.message_id = e.body ->> 'messageId'
+       AND x.session_id = s AND x.state = 'failed';
+    IF d ->> 'action' = 'wait' THEN
+        INSERT INTO accounts (account, limited_until, limited_at, said, strikes)
+        VALUES (z.account, to_timestamp((d ->> 'until')::float8 / 1000), now(),
+                d #>> '{entry,message}', (d ->> 'strikes')::int)
+        ON CONFLICT (account) DO UPDATE
+           SET limited_until = greatest(accounts.limited_until, excluded.limited_until),
+               limited_at = excluded.limited_at, said = excluded.said, strikes = excluded.strikes;
+    END IF;
+    PERFORM tell(s, 'retried', d ->> 'why', jsonb_build_object('policy', d ->> 'action',
+                 'failure', d -> 'entry') || jsonb_strip_nulls(jsonb_build_object(
+                 'until', d -> 'until', 'account', CASE d ->> 'action' WHEN 'wait' THEN z.account END,
+                 'agent', d #> '{fallback,agent}')));
+    RETURN true;
+END $$;
+
 -- A number that a spoke said, if it is one that can be.
 CREATE FUNCTION said_number(b jsonb, k text) RETURNS float8 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN jsonb_typeof(b -> k) = 'number'
@@ -779,6 +841,9 @@ BEGIN
          WHERE session_id = s;
         IF b ->> 'reason' = 'FENCED' THEN  -- alone: NULL AND calls it too
             IF requeue(s) THEN RETURN; END IF;
+        END IF;
+        IF b ? 'policy' THEN
+            IF follow_policy(s, a, b -> 'policy') THEN RETURN; END IF;
         END IF;
         IF tell(s, fact, b ->> 'reason', b) IS NULL THEN
             IF outcome IS DISTINCT FROM 'lost' THEN

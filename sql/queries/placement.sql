@@ -1,8 +1,10 @@
 -- name: queued_sessions
 -- Who waits for one of these spokes, first come first placed within a priority. Who fits none of
--- them holds nobody up.
+-- them, or whose account is limited, holds nobody up.
 SELECT s.session_id, s.wanted_spoke, s.requires, s.attempt FROM sessions s
  WHERE s.state = 'queued' AND s.desired = 'run' AND s.not_before <= now()
+   AND NOT EXISTS (SELECT FROM accounts a WHERE a.account = s.account
+                      AND a.limited_until IS NOT NULL)
    AND EXISTS (SELECT FROM spokes p WHERE p.spoke_id = ANY ($1::text[])
                  AND p.labels @> s.requires
                  AND (s.wanted_spoke IS NULL OR s.wanted_spoke IN (p.spoke_id, p.name)))
@@ -77,7 +79,7 @@ RETURNING s.session_id;
 
 -- name: earlier_attempts
 -- What was before an attempt: the worktree, where its newest state is on the same spoke; where the
--- branch began; the newest saved state; the agent's own session. None: nothing of it ever ran.
+-- branch began; the newest saved state; the conversation to go on with. None: nothing of it ever ran.
 SELECT (SELECT o.worktree FROM mappings o
          WHERE o.session_id = m.session_id AND o.attempt = e.last AND o.spoke_id = m.spoke_id)
            AS worktree,
@@ -89,7 +91,9 @@ SELECT (SELECT o.worktree FROM mappings o
          ORDER BY o.attempt DESC LIMIT 1) AS saved,
        (SELECT o.agent_session_id FROM mappings o
          WHERE o.session_id = m.session_id AND o.attempt < m.attempt
-           AND o.agent_session_id IS NOT NULL
+           AND o.agent_session_id IS NOT NULL AND o.agent = m.agent
+           AND o.attempt >= (SELECT s.fresh_from FROM sessions s
+                              WHERE s.session_id = m.session_id)
          ORDER BY o.attempt DESC LIMIT 1) AS agent_session_id
   FROM mappings m
   JOIN LATERAL (SELECT max(o.attempt) AS last FROM mappings o

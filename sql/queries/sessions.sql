@@ -79,8 +79,9 @@ SELECT s.session_id, s.task, s.state, s.desired, s.activity, s.reason, s.state_s
        s.exit_code, s.last_seq, s.result, s.owner, s.queue_deadline, s.run_deadline,
        s.abort_id, a.reason AS abort_reason, a.asked_at AS abort_asked_at, s.abort_before,
        s.abort_confirmed, s.wanted_spoke, s.requires, m.saved, m.agent_session_id,
-       s.agent_state
+       s.agent_state, s.account, s.failures, c.limited_until, c.limited_at, c.said AS limit_said
   FROM sessions s
+  LEFT JOIN accounts c ON c.account = s.account AND c.limited_until IS NOT NULL
   LEFT JOIN mappings m ON m.session_id = s.session_id AND m.attempt = s.attempt
   LEFT JOIN spokes p ON p.spoke_id = m.spoke_id
   LEFT JOIN aborts a ON a.abort_id = s.abort_id

@@ -16,6 +16,7 @@ from protocol.session import State
 DECLARED = [value for value in vars(queries).values() if isinstance(value, queries.Query)]
 PYTHON = {
     "text": str,
+    "text[]": list[str],
     "int2": int,
     "int4": int,
     "int8": int,

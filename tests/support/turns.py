@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """An agent that speaks as Claude Code does and does what it is told: `make test` has no real one.
 
-Its prompts: `say TEXT`, `use TOKENS` (of its context of 100), `wait` (until the turn is ended),
-`fail`, `die`.
+Its prompts, the last line of what it is told: `say TEXT`, `use TOKENS` (of its context of 100),
+`wait` (until the turn is ended), `fail`, `die`, `full` (in every conversation), `full-once` (unless
+it took over), `limit-once SECONDS` (by its provider, unless it is resumed).
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 
 
 def main() -> None:
@@ -30,9 +32,20 @@ def _controlled(said: dict[str, dict[str, str]]) -> None:
 
 
 def _prompted(prompt: str, id: str) -> None:
-    word, _, rest = prompt.partition(" ")
+    word, _, rest = prompt.rpartition("\n")[2].partition(" ")
     if word == "die":
         sys.exit(3)
+    if word == "full" or (word == "full-once" and "\n" not in prompt):
+        result(is_error=True, terminal_reason="prompt_too_long", result="Prompt is too long")
+    elif word == "full-once":
+        result(usage={}, modelUsage={})
+    if word == "limit-once":
+        at = int(time.time() + float(rest))
+        limit = {"status": "rejected", "resetsAt": at, "rateLimitType": "five_hour"}
+        tell({"type": "rate_limit_event", "rate_limit_info": limit})
+        result(is_error=True, terminal_reason="api_error", api_error_status=429, result="limited")
+    if word == "You":  # were interrupted: it is taken up again
+        result(usage={}, modelUsage={})
     if word == "fail":
         result(is_error=True, terminal_reason="api_error", api_error_status=401, result="bad key")
     if word == "say":

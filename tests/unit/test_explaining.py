@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from coord.cli.parser import read
-from hub.core.explaining import Situation, explain
+from hub.core.explaining import Parked, Situation, explain
 from protocol.session import State
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -18,7 +18,7 @@ NOW = Situation(
     run_deadline=None, exit_code=None, lost_after=timedelta(hours=1), spokes_online=2,
     spokes_fitting=1, worktree="/w", said=None, now=AT + timedelta(seconds=90),
     not_before=None, placed_at=AT, taken=True, take_within=timedelta(seconds=60), lease_ends=None,
-    replaced_at=None, stop_waits_since=None, doubt=None,
+    replaced_at=None, stop_waits_since=None, doubt=None, parked=None, tried=[], advice=None,
 )  # fmt: skip
 
 
@@ -154,3 +154,22 @@ def test_every_situation_names_a_fact_and_what_follows(
         read(line.split()[1:])
     if state in (State.ASSIGNED, State.STARTING, State.UNKNOWN, State.ABORTING):
         assert " for 90 s" in story.fact, "it has an age"
+
+
+def test_a_parked_session_names_the_reset_and_what_happens_then() -> None:
+    until = AT + timedelta(hours=5)
+    parked = Parked("claude", AT, until, "five_hour", timedelta(seconds=30))
+    story = explain(replace(NOW, parked=parked, tried=["attempt 1 with claude: rateLimited"]))
+    assert story.fact.startswith("parked for 90 s: the account claude is limited")
+    assert "five_hour" in story.fact
+    assert "attempt 1" in story.fact
+    assert "within 30 s after 2026-01-02 08:04:05 UTC" in story.next
+    assert story.next_at == until
+
+
+def test_both_failures_are_told_with_what_to_do() -> None:
+    tried = "attempt 1 with claude: contextExhausted (too long), tried again in a new conversation"
+    failed = replace(NOW, state=State.FAILED, reason="authFailed", tried=[tried], advice="log in")
+    story = explain(failed)
+    assert story.fact == f"it failed: authFailed; {tried}"
+    assert story.next == "nothing by itself: log in"

@@ -32,6 +32,11 @@ CAPTURED = {
         Signal("", None, "Missing environment variable: `OPENAI_API_KEY`."),
         Signal("billing_error", 400, "Your credit balance is too low"),
     ],
+    FailureKind.CONVERSATION_LOST: [
+        Signal("error_during_execution", None, "No conversation found with session ID: 1"),
+        Signal("", None, "no rollout found for thread id 1"),
+        Signal("", 404, "Session not found"),
+    ],
     FailureKind.AGENT_BUSY: [Signal("", None, "thread 1 already has an active writer")],
     FailureKind.TOOL_DENIED: [
         Signal("sandboxError", None, ""),
@@ -39,7 +44,7 @@ CAPTURED = {
     ],
     FailureKind.SDK_ERROR: [
         Signal("", 500, "The server had an error"),
-        Signal("error_during_execution", None, "No conversation found with session ID"),
+        Signal("error_during_execution", None, "the agent ended: exit code 1"),
         Signal("", None, "Internal error"),
     ],
     FailureKind.UNKNOWN: [Signal("", 400, "Invalid value"), Signal("", None, "")],

@@ -44,6 +44,7 @@ ROWS: dict[int, set[Move]] = {
     12: {(S.ABORTING, F.STOPPED, S.ABORTED)},  # 14 is the same move, unconfirmed
     13: {(S.ABORTING, F.COMPLETED, S.COMPLETED), (S.ABORTING, F.FAILED, S.FAILED)},
     15: {(state, F.REOPENED, S.QUEUED) for state in ENDED},
+    16: {(state, F.RETRIED, S.QUEUED) for state in (S.ASSIGNED, S.STARTING, S.RUNNING, S.UNKNOWN)},
 }
 
 #: What the table does not spell out, and the sentence of the design that asks for it.

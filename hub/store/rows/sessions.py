@@ -76,6 +76,11 @@ class ViewRow:
     saved: JsonValue
     agent_session_id: str | None
     agent_state: JsonValue
+    account: str
+    failures: JsonValue
+    limited_until: datetime | None
+    limited_at: datetime | None
+    limit_said: str | None
 
 
 @dataclass(frozen=True, slots=True)
