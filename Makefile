@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 JOBS ?= 3
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-agents check bench mutants chaos fuzz lock clean
+.PHONY: help setup demo test test-agents check bench mutants chaos host fuzz lock clean
 
 help:
 	@echo "make demo     the main job on this repository: two spokes, a swarm, a message, an abort; AGENT=claude with a real agent"
@@ -15,7 +15,8 @@ help:
 	@echo "make check    ruff, mypy, pyright, the import law, documents against code"
 	@echo "make bench    the figures, each beside its floor or a peer, in one run"
 	@echo "make mutants  hand-written bugs in the cores; each one must be caught by the tests"
-	@echo "make chaos    random faults over real processes; DURATION=600 SEED=7 repeats a run"
+	@echo "make chaos    random faults over real processes; DURATION=600 SESSIONS=200 SEED=7 repeats a run"
+	@echo "make host     a machine is destroyed in the middle of edits, with default times: 5 minutes"
 	@echo "make fuzz     100,000 hostile frames, greetings and orders of events against an oracle"
 	@echo "make lock     resolve the dependencies again"
 
@@ -65,7 +66,10 @@ mutants: $(READY)
 	$(BIN)/python -m tests.mutants
 
 chaos: $(READY)
-	$(BIN)/python -m tests.chaos --duration $(or $(DURATION),60) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.chaos --duration $(or $(DURATION),60) $(if $(SEED),--seed $(SEED)) $(if $(SESSIONS),--sessions $(SESSIONS))
+
+host: $(READY)
+	$(BIN)/python -m tests.chaos.host
 
 fuzz: $(READY)
 	$(BIN)/pytest tests/fuzz --hypothesis-profile=fuzz --timeout=3600

@@ -21,9 +21,11 @@ FAULTS: Final = {
     "move a spoke to the other hub": 3,
     "freeze a hub": 3,
     "freeze a spoke daemon": 3,
+    "cut a spoke off": 3,
 }
 #: Kinds of sessions with their weights; their scripts are in `tests/support/agents.py`.
 KINDS: Final = {"counts": 5, "works": 4, "fails": 2, "listens": 3, "leaves some": 3, "will not": 3}
+REPLACED: Final = 0.3  #: the share of sessions that may be started elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Spawn:
     parent: int | None  #: the number of another session
     lines: int  #: how long it works
     messages: int
+    replace: bool  #: it may be started elsewhere when its spoke is out of reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ def plan(seed: int, duration: float, sessions: int, breaks: int) -> list[Step]:
                 parent=draw.randrange(n) if n and draw.random() < 0.25 else None,
                 lines=draw.randint(5, 40),
                 messages=draw.randint(1, 4) if kind == "listens" else 0,
+                replace=draw.random() < REPLACED,
             )
         )
         if kind == "will not" or draw.random() < 0.15:

@@ -26,6 +26,7 @@ from tests.support.world import Daemon
 T = TypeVar("T")
 
 AGAIN_S: Final = 0.1
+CUT_OFF: Final = 12.0  #: times as long as other faults last
 #: What a caller may be told while things break; it asks again.
 PASSING: Final = (LinkLost, Unavailable, OSError)
 
@@ -37,7 +38,6 @@ class Storm:
     repo: str
     done: Counter[str] = field(default_factory=Counter[str])
     sessions: dict[int, str] = field(default_factory=dict[int, str])  #: by their number in the plan
-    refused: set[int] = field(default_factory=set[int])  #: under a parent that was aborted or over
     trouble: list[str] = field(default_factory=list[str])
     _links: dict[int, coord.Hub] = field(default_factory=dict[int, coord.Hub])
     _opened: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -76,27 +76,35 @@ class Storm:
 
     async def _spawn(self, step: Spawn) -> None:
         parent = self.sessions.get(step.parent) if step.parent is not None else None
-        spoke = None if step.spoke is None else list(self.town.spokes)[step.spoke]
-
-        async def ask(hub: coord.Hub) -> coord.Spawned:
-            return await hub.spawn(
-                f"{step.kind} {step.n}", repo=self.repo, until="queued", spoke=spoke,
-                parent_session_id=parent, idempotency_key=f"key {step.n}",
-                command="sh", args=["-c", script(step.kind, step.lines)],
-            )  # fmt: skip
-
         try:
-            made = await self._insist(step.n, ask)
+            made = await self._insist(step.n, self._asked(step, parent))
         except FailedPrecondition as refused:
-            if refused.reason not in ("PARENT_ABORTED", "PARENT_ENDED"):
+            if parent is None or refused.reason not in ("PARENT_ABORTED", "PARENT_ENDED"):
                 self.trouble.append(f"spawn {step.n}: {refused}")
-            self.refused.add(step.n)
-            return
+                raise
+            made = await self._insist(step.n, self._asked(step, None))
         self.sessions[step.n] = made.session_id
         for m in range(step.messages):
             await self._say(step.n, f"m{m}", f"word {m}")
         if step.messages:
             await self._say(step.n, "end", "end")
+
+    def _asked(
+        self, step: Spawn, parent: str | None
+    ) -> Callable[[coord.Hub], Awaitable[coord.Spawned]]:
+        """Under its parent; or as nobody's child, where that was aborted or is over."""
+        spoke = None if step.spoke is None else list(self.town.spokes)[step.spoke]
+        key = f"key {step.n}" + (" below" if parent else "")
+
+        async def ask(hub: coord.Hub) -> coord.Spawned:
+            return await hub.spawn(
+                f"{step.kind} {step.n}", repo=self.repo, until="queued", spoke=spoke,
+                parent_session_id=parent, idempotency_key=key,
+                on_lost="replace" if step.replace else "keep",
+                command="sh", args=["-c", script(step.kind, step.lines)],
+            )  # fmt: skip
+
+        return ask
 
     async def _say(self, n: int, name: str, text: str) -> None:
         id = self.sessions[n]
@@ -109,8 +117,6 @@ class Storm:
 
     async def _abort(self, n: int, *, now: bool) -> None:
         while n not in self.sessions:
-            if n in self.refused:
-                return
             await asyncio.sleep(AGAIN_S)
         id = self.sessions[n]
 
@@ -182,6 +188,8 @@ class Storm:
                 await self._freeze(hub, lasts)
             case "freeze a spoke daemon":
                 await self._freeze(town.spokes[name], lasts)
+            case "cut a spoke off":
+                await self._cut_off(name, lasts * CUT_OFF)
             case unknown:
                 raise AssertionError(unknown)
         self.done[step.fault] += 1
@@ -201,6 +209,15 @@ class Storm:
                 os.kill(daemon.pid, signal.SIGSTOP)
                 await asyncio.sleep(lasts)
                 os.kill(daemon.pid, signal.SIGCONT)
+
+    async def _cut_off(self, name: str, lasts: float) -> None:
+        """Some for long enough to be replaced; one spoke at a time, so that somebody is there."""
+        way = self.town.ways[name]
+        async with self._lock("cut off"):
+            way.refusing = True
+            way.cut()
+            await asyncio.sleep(lasts)
+            way.refusing = False
 
     def _kill_one(self, which: int, pids: Sequence[int]) -> None:
         if pids:

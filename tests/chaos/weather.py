@@ -20,7 +20,10 @@ from tests.support.repositories import make_repository
 from tests.support.town import Town, town
 
 #: Out of reach within seconds, so that the reaper works too; given up by nobody's patience.
-HUB = {"lease_seconds": 3, "heartbeat_seconds": 1, "grace_seconds": 2}
+HUB = {
+    "lease_seconds": 3, "heartbeat_seconds": 1, "grace_seconds": 2,
+    "fence_seconds": 6, "fence_margin_seconds": 3,
+}  # fmt: skip
 ENDS_S = 15.0  #: in which an agent that means to end has ended
 SETTLES_S = 120.0
 _DEADLOCK = re.compile(rb"ERROR:  deadlock detected")
@@ -32,6 +35,7 @@ class Verdict:
     duration: float
     faults: dict[str, int]
     sessions: dict[str, int]  #: by state
+    again: int  #: sessions that were started more than once
     spools: int  #: compared byte by byte
     events: int
     violations: list[str]
@@ -47,6 +51,7 @@ class Verdict:
             f"seed {self.seed}, {self.duration:.0f} s, quiet after {self.settled_in:.1f} s more",
             f"faults: {_shown(self.faults)}; {sum(self.faults.values())} in all",
             f"sessions: {_shown(self.sessions)}; {sum(self.sessions.values())} in all",
+            f"started more than once: {self.again}",
             f"stories: {self.events} events, {self.spools} spools compared with them",
             f"violations: {len(self.violations)}, deadlocks: {self.deadlocks}",
             *self.violations,
@@ -93,6 +98,7 @@ async def _run(
         duration=duration,
         faults=dict(storm.done),
         sessions=dict(Counter(str(session.state) for session in seen.sessions)),
+        again=sum(session.attempt > 1 for session in seen.sessions),
         spools=here.inspector.spools,
         events=len(seen.events),
         violations=storm.trouble + stuck + found,

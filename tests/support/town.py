@@ -127,6 +127,10 @@ class Town:
                     return
                 await asyncio.sleep(LOOK_S)
 
+    async def cordon(self, name: str, *, cordoned: bool = True) -> None:
+        async with self.client() as asked:
+            await asked.call("spoke.cordon", {"spoke": name, "cordoned": cordoned})
+
     async def back(self, *names: str) -> None:
         """Until each of these has shaken hands once more: its epoch is another one."""
         before = await self.epochs(*names)
