@@ -18,7 +18,7 @@ from protocol.words import check_base, check_repo, repo_slug
 from spoke import layout
 from spoke.flight import Flights, in_thread, until_done
 from spoke.git import TIMEOUT, Git, GitFailed
-from spoke.source import Signature, signature
+from spoke.source import Signature, signature, tip
 
 FETCH_TIMEOUT: Final = 1800.0  #: seconds; a first fetch of a large repository
 MAX_AGE: Final = 5.0  #: seconds for which a fetch from a remote counts as fresh
@@ -153,6 +153,25 @@ class Clone:
             if await self._is_fresh():
                 return
             await self._fetches.join("fetch", self.fetch)
+
+    async def know(self, base: str | None) -> None:
+        """Returns when `resolve` finds what the source had for `base` at the time of the call.
+
+        Most sources changed somewhere else: agents push to them all the time. Raises
+        `InvalidArgument` BAD_REF.
+        """
+        if base is not None:
+            check_base(base)
+        if not await in_thread(self._has_tip, base):
+            await self.fresh()
+
+    def _has_tip(self, base: str | None) -> bool:
+        """Whether the clone has a branch of a local source as the source has it now."""
+        if not self.url.startswith("/"):
+            return False
+        place = self.path / "refs/remotes/origin"
+        here = self._default if base is None else _loose(place / base)
+        return here is not None and here == tip(Path(self.url), base)
 
     async def _is_fresh(self) -> bool:
         if not self.url.startswith("/"):

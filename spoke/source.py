@@ -1,8 +1,9 @@
-"""Whether a local repository has changed since we last fetched from it, without starting git."""
+"""What a local repository holds now, and whether it changed since a fetch, without starting git."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,8 @@ from typing import Final
 Signature = tuple[tuple[str, int, int, int], ...]
 
 _POINTER_MAX: Final = 4096
+_SYMBOLIC: Final = "ref: refs/heads/"
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 
 
 def signature(repo: Path) -> Signature | None:
@@ -24,6 +27,41 @@ def signature(repo: Path) -> Signature | None:
         return tuple(sorted(_marks(repo)))
     except OSError:
         return None
+
+
+def tip(repo: Path, branch: str | None) -> str | None:
+    """The commit that a branch is at, None for the default branch; None if files do not say.
+
+    ``branch`` is a name that `check_base` let pass.
+    """
+    try:
+        git_dir = _git_dir(repo)
+        if branch is None:
+            said = (git_dir / "HEAD").read_text(errors="replace").strip()
+            if not said.startswith(_SYMBOLIC):
+                return _commit(said)
+            branch = said.removeprefix(_SYMBOLIC)
+        common = _pointer(git_dir / "commondir", "") or git_dir
+        return _loose(common, branch) or _packed(common, branch)
+    except OSError:
+        return None
+
+
+def _loose(common: Path, branch: str) -> str | None:
+    try:
+        return _commit((common / "refs/heads" / branch).read_text(errors="replace").strip())
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
+def _packed(common: Path, branch: str) -> str | None:
+    text = (common / "packed-refs").read_bytes()
+    before, found, _ = text.partition(f" refs/heads/{branch}\n".encode())
+    return _commit(before.rpartition(b"\n")[2].decode(errors="replace")) if found else None
+
+
+def _commit(said: str) -> str | None:
+    return said if _COMMIT.match(said) else None
 
 
 def _marks(repo: Path) -> Iterator[tuple[str, int, int, int]]:

@@ -118,7 +118,7 @@ class Worktrees:
                 )
             elif found is not None:
                 await self._undo(clone, found)
-            await clone.fresh()
+            await (clone.fresh() if existing or resumed is not None else clone.know(base))
             with disk.faults_told():
                 return await self._make(clone, Wanted(session_id, branch, base, existing, resumed))
 

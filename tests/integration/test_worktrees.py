@@ -210,6 +210,37 @@ async def test_fresh_fetches_only_when_something_changed(
     assert await clone.resolve("later") == git(house.source, "rev-parse", "later")
 
 
+@pytest.mark.parametrize("base", [None, "main"])
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_base_that_did_not_move_needs_no_fetch(
+    house: House, monkeypatch: pytest.MonkeyPatch, base: str | None, packed: bool
+) -> None:
+    clone = await house.clone()
+    git(house.source, "branch", "news")
+    if packed:
+        git(house.source, "pack-refs", "--all")
+    with monkeypatch.context() as patch:
+        patch.setattr(clone, "fetch", None)
+        await clone.know(base)
+    tip = commit(house.source, "x")
+    await clone.know(base)
+    assert await clone.resolve(base) == tip
+    assert await clone.resolve("news") != tip
+
+
+async def test_a_base_that_no_branch_is_needs_to_be_asked_for(house: House) -> None:
+    clone = await house.clone()
+    git(house.source, "tag", "v2", commit(house.source, "x"))
+    await clone.know("v2")
+    assert await clone.resolve("v2") == git(house.source, "rev-parse", "v2")
+    git(house.source, "branch", "-D", "other")
+    await clone.know("other")
+    with pytest.raises(InvalidArgument):
+        await clone.resolve("other")
+    with pytest.raises(InvalidArgument):
+        await clone.know("../../HEAD")
+
+
 async def test_first_use_at_once_makes_one_clone(house: House) -> None:
     clones = await asyncio.gather(*(house.clones.get(house.repo) for _ in range(10)))
     assert len({id(clone) for clone in clones}) == 1
