@@ -21,27 +21,33 @@ from protocol.limits import MAX_DEPTH, MAX_KEYS_PER_FRAME, MAX_KEYS_PER_OBJECT
 
 Object = dict[str, JsonValue]
 _CONTAINERS = (dict, list)
-_SURELY_SMALL = 2 * MAX_DEPTH  # each level and each key takes two characters at least
+_SURELY_SMALL = 2 * MAX_DEPTH  # each level takes two characters at least,
+_FEW_KEYS = 2 * MAX_KEYS_PER_OBJECT  # and so does each key
 
 
-def decode(text: str) -> JsonValue:
+def decode(text: str | bytes) -> JsonValue:
     """One JSON value. Raises BadFrame (BAD_FRAME, BAD_VALUE, TOO_DEEP or TOO_MANY_KEYS)."""
     try:
+        raw = text if isinstance(text, bytes) else text.encode()
+        # Keys are the same in all frames and worth remembering, values hardly ever are.
         value: JsonValue = jiter.from_json(
-            text.encode(), catch_duplicate_keys=True, allow_inf_nan=False
+            raw, catch_duplicate_keys=True, allow_inf_nan=False, cache_mode="keys"
         )
     except ValueError:
         value = parse(text)
         _refuse_infinite(value, "")
-    if len(text) > _SURELY_SMALL and _may_be_large(text):
-        _measure(value)
+    else:
+        if len(raw) <= _SURELY_SMALL or not _may_be_large(raw):
+            return value
+    _measure(value)
     return value
 
 
-def parse(text: str) -> JsonValue:
+def parse(text: str | bytes) -> JsonValue:
     """One JSON value, its size and numbers unchecked. Raises BadFrame."""
     try:
-        return cast("JsonValue", jiter.from_json(text.encode(), catch_duplicate_keys=True))
+        raw = text if isinstance(text, bytes) else text.encode()
+        return cast("JsonValue", jiter.from_json(raw, catch_duplicate_keys=True))
     except UnicodeEncodeError as error:
         raise BadFrame("BAD_FRAME", f"not UTF-8 at character {error.start}") from None
     except ValueError as error:
@@ -59,9 +65,11 @@ def encode(value: object) -> bytes:
     return to_json(value, by_alias=True, inf_nan_mode="null")
 
 
-def _may_be_large(text: str) -> bool:
+def _may_be_large(text: bytes) -> bool:
     """Cheaper than looking: there are that many brackets or colons, be they in strings."""
-    return text.count("{") + text.count("[") > MAX_DEPTH or text.count(":") > MAX_KEYS_PER_OBJECT
+    if text.count(b"{") + text.count(b"[") > MAX_DEPTH:
+        return True
+    return len(text) > _FEW_KEYS and text.count(b":") > MAX_KEYS_PER_OBJECT
 
 
 def _refused(why: str) -> BadFrame:

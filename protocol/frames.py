@@ -125,7 +125,7 @@ Outcome = Reply | Fault
 Frame = Call | Reply | Fault | Abort | Item | Credit | Goaway | Ack | Notice
 
 
-def read(text: str) -> Frame:
+def read(text: str | bytes) -> Frame:
     """The frame in ``text``. Raises BadFrame, InvalidRequest, InvalidArgument or Unimplemented."""
     value = decode(text)
     if not isinstance(value, dict):
@@ -137,7 +137,7 @@ def read(text: str) -> Frame:
     return _answered(value)
 
 
-def id_of(text: str) -> CallId | None:
+def id_of(text: str | bytes) -> CallId | None:
     """The id in a frame that could not be read as a whole, if it has a usable one."""
     try:
         value = parse(text)

@@ -10,15 +10,15 @@ from typing import Final
 from protocol.aio.link import Link
 from protocol.aio.wire import Wire
 from protocol.errors import ProtocolViolation
-from protocol.limits import CLOSE_BAD_DATA, STALLED_SECONDS
+from protocol.limits import STALLED_SECONDS
 
 logger = logging.getLogger(__name__)
 
 FAIRNESS: Final = 64  #: frames of one link handled before the others get their turn,
-FRAME_WEIGHT: Final = 16_384  #: where so many characters count as one more
+FRAME_WEIGHT: Final = 16_384  #: where so many bytes count as one more
 BATCH_BYTES: Final = 1 << 16  #: of what waits, written at once
 
-Take = Callable[["Carrier", str], None]
+Take = Callable[["Carrier", bytes], None]
 
 
 class Carrier:
@@ -52,14 +52,13 @@ class Carrier:
 
     async def _read(self, take: Take) -> None:
         turn = 0
-        while (message := await self.wire.receive()) is not None:
-            if isinstance(message, bytes):
-                raise ProtocolViolation(CLOSE_BAD_DATA, "frames are text")
-            take(self, message)
-            turn += 1 + len(message) // FRAME_WEIGHT
-            if turn >= FAIRNESS:
-                turn = 0
-                await asyncio.sleep(0)
+        while texts := await self.wire.receive():
+            for text in texts:
+                take(self, text)
+                turn += 1 + len(text) // FRAME_WEIGHT
+                if turn >= FAIRNESS:
+                    turn = 0
+                    await asyncio.sleep(0)
 
     async def _write(self) -> None:
         """Write what the link has to say, in order; what is ready leaves together."""

@@ -36,8 +36,8 @@ async def greet(wire: Wire, hello: Hello) -> Welcome:
 
 
 async def _answer(wire: Wire, asked: CallId) -> JsonValue:
-    while isinstance(message := await wire.receive(), str):
-        match read(message):
+    while texts := await wire.receive(1):
+        match read(texts[0]):
             case Reply(id, result) if id == asked:
                 return cast("JsonValue", result)
             case Fault(id, error) if id in (asked, None):

@@ -28,7 +28,7 @@ class Hearing:
         self._detaches = detaches
         self._carry_out = carry_out
 
-    def take(self, carrier: Carrier, message: str) -> None:
+    def take(self, carrier: Carrier, message: bytes) -> None:
         """One message of a wire. Raises ProtocolViolation when the link has to end for it."""
         link = carrier.link
         if link is None:
@@ -59,7 +59,7 @@ class Hearing:
             link.junk()
         return frame
 
-    def _refuse(self, link: Link, message: str, error: CallError) -> None:
+    def _refuse(self, link: Link, message: bytes, error: CallError) -> None:
         """A frame could not be read. If it was the answer to a call of ours, that call fails."""
         named = id_of(message)
         if named is not None and named in self._placed:

@@ -69,7 +69,7 @@ class Link:
 
     # What we hear.
 
-    def hear(self, turn: Turn, message: str) -> bool:
+    def hear(self, turn: Turn, message: bytes) -> bool:
         """Whether a frame that a wire brought is heard; it is acknowledged, at times."""
         ledger = self.ledger
         if not ledger.hear(turn, len(message)):

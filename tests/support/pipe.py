@@ -5,6 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
+
+from protocol.errors import ProtocolViolation
+from protocol.limits import CLOSE_BAD_DATA
+
+READ: Final = 32  #: messages that one read brings at the most
 
 
 class End:
@@ -32,7 +38,17 @@ class End:
         await self._far._taking.wait()
         self._far.inject(*(text.decode() for text in texts))
 
-    async def receive(self) -> str | bytes | None:
+    async def receive(self, most: int | None = READ) -> list[bytes]:
+        first = await self._next()
+        if isinstance(first, bytes):
+            raise ProtocolViolation(CLOSE_BAD_DATA, "frames are text")
+        texts = [] if first is None else [first]
+        while self._inbox and len(texts) != most and isinstance(text := self._inbox[0], str):
+            texts.append(text)
+            self._inbox.popleft()
+        return [text.encode(errors="surrogatepass") for text in texts]
+
+    async def _next(self) -> str | bytes | None:
         while not self._inbox:
             if self._over:
                 return None
@@ -71,7 +87,7 @@ class End:
         """The next messages that arrive here."""
         taken: list[str | bytes] = []
         while len(taken) < count:
-            if (message := await self.receive()) is None:
+            if (message := await self._next()) is None:
                 raise EOFError(f"over after {len(taken)} of {count} messages")
             taken.append(message)
         return taken
