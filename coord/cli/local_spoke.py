@@ -86,12 +86,13 @@ def _join(args: argparse.Namespace) -> Exit:
 
 
 def _run(args: argparse.Namespace) -> Exit:
-    from coord.cli.daemon import log_to_stderr
+    from coord.cli.daemon import log_to_stderr, stay
     from spoke import app
 
     if args.die_with_parent is not None:
         _die_with_parent(args.die_with_parent)
     log_to_stderr()
+    stay()
     return asyncio.run(_until_stopped(app.run(_settings(args))))
 
 

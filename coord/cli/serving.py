@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from coord import context
-from coord.cli.daemon import first_of
+from coord.cli.daemon import first_of, stay
 from coord.client import connect
 from hub.app import RunningHub, serve
 from hub.settings import HubSettings
@@ -62,6 +62,7 @@ async def serving(settings: HubSettings) -> AsyncGenerator[RunningHub]:
             f" {settings.http_host}:{settings.http_port}: {error.strerror or error}",
             advice="give other ones: --port N --http-port N (0 chooses a free one)",
         ) from error
+    stay()
     try:
         yield hub
     finally:

@@ -11,6 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from websockets.asyncio.client import connect
 
+from coord.cli.daemon import stay
 from protocol.aio.dial import dial
 from protocol.aio.node import Context, Node
 from protocol.aio.wire import WebsocketWire
@@ -41,6 +42,7 @@ async def main(channel: Channel, given: Mapping[str, Any]) -> None:
     keys = {f"sp_bench{n}": Ed25519PrivateKey.generate() for n in range(given["spokes"])}
     channel.say({"spokes": [{"id": id, "key": public_hex(key)} for id, key in keys.items()]})
     held = Held()
+    stay()
     async with AsyncExitStack() as stack:
         async for asked in channel.requests():
             match asked["op"]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import hub.app
+from coord.cli.daemon import stay
 from hub.desk import Desk
 from hub.ops.registry import Registered, handlers
 from hub.settings import HubSettings
@@ -26,6 +27,7 @@ async def serve(channel: Channel, given: Mapping[str, Any]) -> None:
         database_url=given["dsn"], port=0, http_port=0, state=state, **given["settings"]
     )
     async with hub.app.serve(settings) as house:
+        stay()
         channel.say({"url": house.url, "token": await house.admin_token("bench")})
         async for asked in channel.requests():
             match asked["op"]:
