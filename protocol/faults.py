@@ -36,7 +36,7 @@ def error_of(body: Mapping[str, JsonValue]) -> CallError:
         str(data.get("reason", "UNKNOWN")),
         str(body.get("message", "")),
         advice=str(data.get("advice", "")),
-        details=details if isinstance(details, dict) else {},
+        details=details if isinstance(details, dict) else None,
         retryable=data.get("retryable") is True,
         retry_after_ms=after if isinstance(after, int) else None,
     )

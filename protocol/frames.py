@@ -121,6 +121,8 @@ class Notice:
     params: Object
 
 
+_MODES: Final[Mapping[str, Mode]] = {mode.value: mode for mode in Mode}
+
 Outcome = Reply | Fault
 Frame = Call | Reply | Fault | Abort | Item | Credit | Goaway | Ack | Notice
 
@@ -158,7 +160,7 @@ def write(frame: Frame) -> bytes:
         case Fault(id, error):
             return encode({"jsonrpc": "2.0", "id": id, "error": error_body(error)})
         case Abort(id, reason, mode):
-            return _notice(CANCEL, {"id": id, "mode": mode, "reason": reason})
+            return _notice(CANCEL, {"id": id, "mode": mode.value, "reason": reason})
         case Credit(id, n):
             return _notice(CREDIT, {"token": id, "n": n})
         case Goaway(reason, after):
@@ -290,7 +292,7 @@ def _key(meta: Mapping[str, JsonValue]) -> str:
 
 def _mode(word: JsonValue) -> Mode:
     """An unknown mode is read as the one that confirms."""
-    return next((mode for mode in Mode if mode == word), Mode.KILL)
+    return _MODES.get(word, Mode.KILL) if isinstance(word, str) else Mode.KILL
 
 
 def _count(value: Mapping[str, JsonValue], key: str) -> int:

@@ -51,8 +51,7 @@ class Hearing:
         Raises ProtocolViolation.
         """
         if isinstance(frame, Call):
-            link.check_taken()
-            link.earn()
+            link.asked()
             if frame.detach is None and self._detaches(frame.op):
                 return replace(frame, detach=True)
         elif not isinstance(frame, Reply | Fault | Item):  # those to nothing are accused of it

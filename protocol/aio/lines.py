@@ -23,6 +23,9 @@ class Lines:
     def __getitem__(self, id: LinkId) -> Link:
         return self._links[id]
 
+    def find(self, id: LinkId) -> Link | None:
+        return self._links.get(id)
+
     def carried(self, id: LinkId) -> bool:
         return id in self._carriers
 

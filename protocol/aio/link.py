@@ -31,6 +31,7 @@ class Link:
         self.wake = asyncio.Event()  # there is something to write
         self._below = _set()
         self._written = _set()
+        self._silent = True  # nothing was said since all was written
         self._accused = 0
         self._junk = JUNK_BURST
         self._junk_at = 0.0
@@ -44,16 +45,19 @@ class Link:
         except CallError as error:
             return error
         self.ledger.say(text)
-        self._written.clear()
         if self.ledger.size > STREAM_HIGH_WATER_BYTES:
             self._below.clear()
-        self.wake.set()
+        if self._silent:
+            self._silent = False
+            self._written.clear()
+            self.wake.set()
         return None
 
     def wrote(self) -> None:
         """What was taken is written."""
         self._measure()
         if not self.ledger.has_more:
+            self._silent = True
             self._written.set()
 
     async def wait_below_high_water(self) -> None:
@@ -74,7 +78,7 @@ class Link:
         ledger = self.ledger
         if not ledger.hear(turn, len(message)):
             return False
-        if ledger.owes_ack():
+        if ledger.keeps and ledger.owes_ack():
             ledger.say_loose([write(Ack(ledger.told()))])
             self.wake.set()
         return True
@@ -84,8 +88,18 @@ class Link:
         self.ledger.acknowledge(heard)
         self._measure()
 
+    def asked(self) -> None:
+        """We are asked something: one abort or credit may follow from it.
+
+        Raises ProtocolViolation when the far side asks on and on, and takes no answers.
+        """
+        if self.ledger.size > MAX_KEPT_BYTES:
+            raise ProtocolViolation(CLOSE_SLOW, "answers are not taken")
+        if self._junk < JUNK_BURST:
+            self._junk += 1
+
     def earn(self) -> None:
-        """We were asked something, or sent an item: one abort or credit may follow from it."""
+        """We sent an item: one credit may follow from it."""
         if self._junk < JUNK_BURST:
             self._junk += 1
 
@@ -93,11 +107,6 @@ class Link:
     def overflows(self) -> bool:
         """More is kept for the far side than it may ask us to keep."""
         return self.ledger.size > MAX_KEPT_BYTES
-
-    def check_taken(self) -> None:
-        """Raises ProtocolViolation when the far side asks on and on, and takes no answers."""
-        if self.overflows:
-            raise ProtocolViolation(CLOSE_SLOW, "answers are not taken")
 
     def accuse(self) -> None:
         """Raises ProtocolViolation at the third broken rule."""

@@ -70,10 +70,15 @@ class Placed:
         """Abort a call whose waiter was cancelled, and wait until that is confirmed."""
         if id not in self._answers:
             return  # it was answered between the cancel and this moment
+        loop = asyncio.get_running_loop()
         if answer.cancelled():  # with its waiter
-            answer = self._answers[id] = asyncio.get_running_loop().create_future()
+            answer = self._answers[id] = loop.create_future()
         self._abort(id, Cancelled("CALLER_GAVE_UP", "the caller gave up"))
-        await asyncio.wait([answer], timeout=ABORT_PATIENCE)
+        enough = loop.call_later(ABORT_PATIENCE, answer.cancel)
+        try:
+            await answer  # cancelled or not: its waiter was
+        finally:
+            enough.cancel()
 
     def _time(self, call: Call) -> asyncio.TimerHandle:
         """The far side keeps the time of a call. It may be out of reach, and the time is over."""

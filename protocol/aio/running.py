@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from protocol.errors import CallError, Cancelled, DeadlineExceeded, Internal
 from protocol.frames import Call, CallId, Fault, Outcome, Reply
@@ -14,12 +15,14 @@ logger = logging.getLogger(__name__)
 
 Abort = Callable[[CallId, CallError], None]
 Settle = Callable[[Outcome], None]
+C = TypeVar("C")
 
 
 @dataclass(slots=True)
 class _Run:
     call: Call
-    task: asyncio.Task[object]
+    task: asyncio.Task[None]
+    began: bool = False
     deadline: float | None = None  # loop time
     late: asyncio.TimerHandle | None = None
     idle: asyncio.TimerHandle | None = None
@@ -36,22 +39,23 @@ class Running:
         self._settle = settle
         self._runs: dict[CallId, _Run] = {}
 
-    def start(self, call: Call, work: Coroutine[object, object, object]) -> None:
+    def start(self, call: Call, handler: Callable[[C], Awaitable[object]], context: C) -> None:
         loop = asyncio.get_running_loop()
-        task = loop.create_task(work)
+        task = loop.create_task(self._work(call, handler, context))
         run = self._runs[call.id] = _Run(call, task)
         if call.timeout_ms is not None:
             run.deadline = loop.time() + call.timeout_ms / 1_000
             run.late = loop.call_at(run.deadline, self._expire, call)
         if call.idle_ms is not None:
             self._await_item(run)
-        # Settle from the callback, not from the coroutine: a task that is cancelled before its
-        # first step never runs, and its call must be answered all the same (CPython #98275).
-        task.add_done_callback(lambda task: self._finished(call, task))
 
     def stop(self, id: CallId, why: CallError) -> None:
         run = self._runs[id]
         run.why = why
+        if not run.began:
+            # A task that is cancelled before its first step never runs, and its call must be
+            # answered all the same (CPython #98275).
+            run.task.add_done_callback(lambda _: self._finish(run, _aborted(run)))
         run.task.cancel(why.message)
 
     def then(self, id: CallId, do: Callable[[], None]) -> None:
@@ -110,28 +114,42 @@ class Running:
         idle = f"{call.op} had no item for {call.idle_ms} ms"
         self._abort(call.id, DeadlineExceeded("IDLE", idle))
 
-    def _finished(self, call: Call, task: asyncio.Task[object]) -> None:
-        run = self._runs.pop(call.id)
+    async def _work(
+        self, call: Call, handler: Callable[[C], Awaitable[object]], context: C
+    ) -> None:
+        """Run the handler, and settle as its task's last act: a callback would come a turn later.
+
+        No outcome has a name here: an error would hold the frame that holds it.
+        """
+        run = self._runs[call.id]
+        run.began = True
+        try:
+            result = await handler(context)
+        except asyncio.CancelledError:
+            self._finish(run, _aborted(run))
+        except CallError as error:
+            self._finish(run, Fault(call.id, error))
+        except Exception:
+            logger.exception("%s %s crashed", call.op, call.id)
+            self._finish(run, _crashed(call))
+        else:
+            self._finish(run, Reply(call.id, result))
+
+    def _finish(self, run: _Run, outcome: Outcome) -> None:
+        del self._runs[run.call.id]
         if run.late is not None:
             run.late.cancel()
         if run.idle is not None:
             run.idle.cancel()
-        outcome = _outcome_of(call, task, run.why)
         self._settle(outcome)
         if run.then is not None and isinstance(outcome, Reply):
             run.then()
 
 
-def _outcome_of(call: Call, task: asyncio.Task[object], why: CallError | None) -> Outcome:
-    if task.cancelled():
-        return Fault(call.id, why or Cancelled("ABORTED", "the call was aborted"))
-    error = task.exception()
-    if error is None:
-        return Reply(call.id, task.result())
-    if isinstance(error, CallError):
-        return Fault(call.id, error)
-    logger.error("%s %s crashed", call.op, call.id, exc_info=error)
-    return Fault(
-        call.id,
-        Internal("CRASHED", f"{call.op} failed unexpectedly", advice="the hub's log has the story"),
-    )
+def _aborted(run: _Run) -> Fault:
+    return Fault(run.call.id, run.why or Cancelled("ABORTED", "the call was aborted"))
+
+
+def _crashed(call: Call) -> Fault:
+    failed = f"{call.op} failed unexpectedly"
+    return Fault(call.id, Internal("CRASHED", failed, advice="the hub's log has the story"))

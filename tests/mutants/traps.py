@@ -15,8 +15,8 @@ TRAPS: Final = (
     _trap(
         "a task that never began answers nothing",
         "protocol/aio/running.py",
-        "add_done_callback(lambda task: self._finished(call, task))",
-        "add_done_callback(lambda task: task.cancelled() or self._finished(call, task))",
+        "        if not run.began:\n",
+        "        if False:\n",
     ),
     _trap(
         "nobody watches over sends",
