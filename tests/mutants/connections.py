@@ -96,7 +96,7 @@ RESUME: Final = (
     _node(
         "what is kept grows for ever",
         "node",
-        "if link.overflows and not self.lines.carried(to):",
+        "if link.overflows and not self.lines.carried(link.id):",
         "if False:",
     ),
 )

@@ -33,10 +33,10 @@ TRAPS: Final = (
     _trap(
         "the reader awaits the handlers",
         "protocol/aio/carrier.py",
-        "            take(self, message)\n",
-        "            take(self, message)\n"
-        "            handlers = [t for t in asyncio.all_tasks() if '_handle' in repr(t)]\n"
-        "            await asyncio.gather(*handlers)\n",
+        "                take(self, text)\n",
+        "                take(self, text)\n"
+        "                handlers = [t for t in asyncio.all_tasks() if '_work' in repr(t)]\n"
+        "                await asyncio.gather(*handlers)\n",
     ),
     _trap(
         "being let in ends a spoke's patience",
