@@ -6,6 +6,7 @@ from tests.benchmarks.stage import Stage
 from tests.benchmarks.table import Row, at_most, latency
 
 MOST_MS = 75.0
+PAR = 1.3  # where nothing else runs, two cores carry 16,950 a second through the bare relay
 LINKS = 4  #: one link may have 256 calls in flight
 
 
@@ -32,4 +33,4 @@ async def figure(stage: Stage) -> list[Row]:
         floor.append(said["took"])
     name = f"abort of {calls:,} nested calls in flight"
     what = f"{calls:,} frames through a bare relay"
-    return [at_most(name, latency(took), MOST_MS, latency(floor), what)]
+    return [at_most(name, latency(took), MOST_MS, latency(floor), what, PAR)]

@@ -11,6 +11,7 @@ from tests.benchmarks.table import Row, Value, at_least, rate
 SPOKES = 8  #: a link carries 256 calls at once
 IN_FLIGHT = 16  #: on each connection of the crowd
 LEAST = 10_000.0  #: calls a second, on two cores
+PAR = 0.59  # where nothing else runs, two cores carry 16,950 a second through the bare relay
 
 
 async def figure(stage: Stage) -> list[Row]:
@@ -39,6 +40,6 @@ async def figure(stage: Stage) -> list[Row]:
     crowd = f"{stage.scale.links} x {IN_FLIGHT} in flight"
     return [
         at_least(f"relayed calls, {crowd}", rate(rates["hub"]), LEAST, rate(rates["relay"]),
-                 "bare relay"),
+                 "bare relay", PAR),
         Row(f"hub, relayed, {crowd}", Value(median(cpu), "us CPU")),
     ]  # fmt: skip
