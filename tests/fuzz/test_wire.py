@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.aio.node import Context, Node
 from protocol.codec import decode, encode
 from protocol.errors import BadFrame, CallError
 from protocol.frames import Call, CallId, Fault, Reply, id_of, read, write
@@ -21,6 +20,7 @@ from protocol.switchboard import LinkId
 from tests.fuzz import oracle
 from tests.fuzz.conftest import PROPERTIES
 from tests.fuzz.strategies import ANY_TEXT, VALUES, dumped, near_frames, near_texts
+from tests.fuzz.tally import Bystander
 from tests.support.pipe import End, pipe
 from tests.unit.test_frames import ANY_FRAME, same
 from tests.unit.test_schema import NAMES
@@ -78,23 +78,29 @@ def test_what_is_encoded_is_json_with_null_for_what_is_no_number(value: Any) -> 
 
 
 @given(st.lists(near_texts(), max_size=6))
-def test_a_node_answers_each_text_exactly(texts: list[str]) -> None:
-    asyncio.run(answered_exactly(texts))
+def test_a_node_answers_each_text_exactly(bystander: Bystander, texts: list[str]) -> None:
+    bystander.run(answered_exactly(bystander, texts))
 
 
-async def answered_exactly(texts: list[str]) -> None:
-    node = Node({"op": _echo})
+async def answered_exactly(bystander: Bystander, texts: list[str]) -> None:
+    """While an innocent client asks the same node."""
     near, far = pipe()
-    serving = asyncio.create_task(node.attach(LinkId("peer"), near))
-    for number, text in enumerate(texts):
-        near.inject(text, write(Call(CallId(f"probe {number}"), "op", {})).decode())
-        heard = [one async for one in until_answered(far, f"probe {number}")]
-        if near.closed is None:  # three answers to nothing end it
-            faults = [(one["id"], one["error"]["data"]["code"]) for one in heard if "error" in one]
-            assert faults == answers_to(text)
-    far.cut()
-    await serving
-    assert not node.in_flight()
+    serving = asyncio.create_task(bystander.node.attach(LinkId("peer"), near))
+    try:
+        for number, text in enumerate(texts):
+            near.inject(text, write(Call(CallId(f"probe {number}"), "op", {})).decode())
+            innocent = asyncio.create_task(bystander.ask())
+            heard = [one async for one in until_answered(far, f"probe {number}")]
+            await innocent
+            if near.closed is None:  # three answers to nothing end it
+                faults = [
+                    (one["id"], one["error"]["data"]["code"]) for one in heard if "error" in one
+                ]
+                assert faults == answers_to(text)
+    finally:
+        far.cut()
+        await serving
+    assert not bystander.node.in_flight()
 
 
 async def until_answered(far: End, id: str) -> AsyncGenerator[dict[str, Any]]:
@@ -111,10 +117,6 @@ def answers_to(text: str) -> list[tuple[str | None, str]]:
     except CallError as error:
         return [(id_of(text), error.code)]
     return [(frame.id, "UNIMPLEMENTED")] if isinstance(frame, Call) and frame.op != "op" else []
-
-
-async def _echo(context: Context) -> object:
-    return context.call.params
 
 
 # The parts of the oracle.
