@@ -63,20 +63,24 @@ async def give_back(clone: Clone, note: Note) -> None:
         await clone.run(["update-ref", "-d", _ref(note.branch), tip])
 
 
-async def is_held_elsewhere(clone: Clone, branch: str) -> bool:
-    """Whether each of its commits is reachable otherwise, or there is no such branch."""
-    (tip,) = await clone.objects(_ref(branch))
-    if tip is None:
+async def is_held_elsewhere(clone: Clone, branch: str, tip: str | None) -> bool:
+    """Whether each of its commits is reachable otherwise; ``tip`` None: there is no such branch."""
+    if tip is None or tip == clone.default:
         return True
     others = [f"--exclude={_ref(branch)}", "--glob=refs/heads", "--remotes", "--tags"]
     argv = ["rev-list", "-n", "1", tip, "--not", *others, "--glob=refs/coord"]
     return not (await clone.run(argv)).strip()
 
 
-async def delete(clone: Clone, branch: str) -> None:
-    (tip,) = await clone.objects(_ref(branch))
-    if tip is not None:
+async def delete(clone: Clone, branch: str, tip: str | None) -> bool:
+    """False: it is no longer where it was, and stays."""
+    if tip is None:
+        return True
+    try:
         await clone.run(["update-ref", "-d", _ref(branch), tip])
+    except GitFailed:
+        return await clone.tip(branch) is None
+    return True
 
 
 def _holder(clone: Path, branch: str) -> str | None:

@@ -104,7 +104,7 @@ class Clone:
         self._max_age = max_age
         self._fetched_at = float("-inf")
         self._signature: Signature | None = None
-        self._default: str | None = None  #: kept here too: agents can write refs
+        self.default: str | None = None  #: as last fetched; kept here too: agents can write refs
         self._fetches: Flights[None] = Flights()
 
     def move(self, path: Path) -> None:
@@ -170,7 +170,7 @@ class Clone:
         if not self.url.startswith("/"):
             return False
         place = self.path / "refs/remotes/origin"
-        here = self._default if base is None else _loose(place / base)
+        here = self.default if base is None else _loose(place / base)
         return here is not None and here == tip(Path(self.url), base)
 
     async def _is_fresh(self) -> bool:
@@ -192,7 +192,7 @@ class Clone:
                 raise
             await self._fetch(_HEADS)  # its HEAD names a branch without commits
             await self.run(["update-ref", "-d", ORIGIN_HEAD])
-        (self._default,) = await self.objects(f"{ORIGIN_HEAD}^{{commit}}")
+        (self.default,) = await self.objects(f"{ORIGIN_HEAD}^{{commit}}")
         self._fetched_at = began
         self._signature = seen
 
@@ -206,7 +206,7 @@ class Clone:
         `InvalidArgument` BAD_REF.
         """
         if base is None:
-            found = self._default or (await self.objects(f"{ORIGIN_HEAD}^{{commit}}"))[0]
+            found = self.default or (await self.objects(f"{ORIGIN_HEAD}^{{commit}}"))[0]
             if found is None:
                 raise _no_base("the default branch", "give a base: the source has no commit there")
             return found
@@ -221,6 +221,19 @@ class Clone:
         if found is None:
             raise _no_base(base, await self._near(base))
         return found
+
+    async def tip(self, branch: str) -> str | None:
+        """The commit of a branch of this clone."""
+        if self.is_at_default(branch):
+            return self.default
+        return (await self.objects(f"refs/heads/{branch}"))[0]
+
+    def is_at_default(self, branch: str) -> bool:
+        """Whether a branch of this clone is seen, without git, to be where the source's default
+        branch was when last fetched."""
+        return self.default is not None and self.default == _loose(
+            self.path / "refs/heads" / branch
+        )
 
     async def objects(self, *names: str, git_dir: Path | None = None) -> list[str | None]:
         """The ids of these objects, in their order; None for what there is not. One git for all."""

@@ -46,9 +46,6 @@ class Desk:
             niceness=self.niceness,
         )
 
-    async def objects(self, *names: str) -> list[str | None]:
-        return await self.clone.objects(*names, git_dir=self.place.admin)
-
     async def refresh(self) -> None:
         """Looks at each file, also at those the agent told git to take for unchanged."""
         argv = ["update-index", "-q", "--really-refresh", "--unmerged", "--ignore-submodules"]
@@ -63,8 +60,6 @@ class Desk:
 
     async def ignored(self, paths: Sequence[str]) -> set[str]:
         """Those of the paths that the worktree's own rules leave out."""
-        if not paths:
-            return set()
         argv = ["check-ignore", "-z", "--stdin", "--no-index"]
         try:
             said = await self.run(argv, stdin=_lines(paths))
@@ -74,8 +69,8 @@ class Desk:
             raise
         return {path for path in said.split("\0") if path}
 
-    async def add_all(self) -> None:
-        """Puts every changed, new and deleted file into the private index."""
+    async def add_all(self) -> bool:
+        """Puts every changed, new and deleted file into the private index; whether any was."""
         argv = ["ls-files", "-z", "-m", "-o", "-d", "--exclude-standard", "--deduplicate"]
         paths = [path for path in (await self.run(argv)).split("\0") if path]
         there, gone, unread = await in_thread(_sort_out, self.place.tree, paths)
@@ -85,6 +80,7 @@ class Desk:
         if there:
             argv = ["update-index", "-z", "--add", "--replace", "--stdin"]
             await self.run(argv, stdin=_lines(there))
+        return bool(gone or there)
 
 
 @contextlib.contextmanager

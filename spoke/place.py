@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from spoke import layout
 from spoke.clones import Clone
 from spoke.flight import in_thread
 from spoke.trash import Trash
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +76,14 @@ class Place:
 
     def _all(self) -> tuple[Path, Path, Path]:
         return self.admin, self.tree, self.view
+
+
+def discard(places: Sequence[Place], trash: Trash) -> bool:
+    """False: something of them is still there."""
+    try:
+        for place in places:
+            place.discard(trash)
+    except OSError as error:
+        _log.warning("a rollback is not complete: %s", error)
+        return False
+    return True

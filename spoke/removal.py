@@ -16,6 +16,7 @@ from spoke.inspection import Inspection
 from spoke.kept import Kept, new_entry
 from spoke.notes import Note
 from spoke.place import Place
+from spoke.saving import Proof
 
 _log = logging.getLogger(__name__)
 
@@ -44,31 +45,39 @@ class Removed:
 
 
 async def take_away(
-    clone: Clone, place: Place, session: str, bounds: Bounds, kept: Kept, wish: Wish
-) -> Removed:
-    """Raises `FailedPrecondition` UNSAVED; then, and whenever it raises, nothing was removed."""
+    clone: Clone, place: Place, session: str, bounds: Bounds, kept: Kept, wish: Wish,
+    proof: Proof | None = None,
+) -> Removed:  # fmt: skip
+    """`proof`: what was seen in it before: git looks again only if anything was touched since.
+
+    Raises `FailedPrecondition` UNSAVED; then, and whenever it raises, nothing was removed.
+    """
     with contextlib.suppress(FileNotFoundError), bounds.folder(clone.name):
         pass  # not through a link
     note = notes.read(clone.path, session)
-    # Asked before it is saved: what nobody had until now is not deleted on the spot.
-    goes = note is not None and wish.branch and await branches.is_held_elsewhere(clone, note.branch)
-    saved = None if note is None else await _save(clone, place, note, wish)
+    tip = saved = None
+    goes = False
+    if note is not None:
+        tip = await clone.tip(note.branch)
+        # Asked before it is saved: what nobody had until now is not deleted on the spot.
+        goes = wish.branch and await branches.is_held_elsewhere(clone, note.branch, tip)
+        saved = await _save(clone, place, note, wish, proof)
     where = note or Note(session, clone.url, "", "", existing=True)
-    (tip,) = await clone.objects(f"refs/heads/{where.branch}") if note else (None,)
     entry = new_entry(clone.name, where, tip, wish.why)
     existed = await in_thread(kept.keep, place, bounds, entry)
     await in_thread(notes.forget, clone.path, session)
     branch_kept = remote_kept = None
     if note is not None and wish.remote_branch:
         remote_kept = await _delete_remote(clone, note.branch)
-    if note is not None and goes:
-        await branches.delete(clone, note.branch)
-    elif note is not None and wish.branch:
-        branch_kept = note.branch
+    if note is not None and wish.branch:
+        is_gone = goes and await branches.delete(clone, note.branch, tip)
+        branch_kept = None if is_gone else note.branch
     return Removed(existed, branch_kept, saved, entry.id if existed else None, remote_kept)
 
 
-async def _save(clone: Clone, place: Place, note: Note, wish: Wish) -> str | None:
+async def _save(
+    clone: Clone, place: Place, note: Note, wish: Wish, proof: Proof | None
+) -> str | None:
     """The ref that holds what nothing else does; None if there is no such thing."""
     if place.tree.is_symlink() or not place.tree.is_dir():
         return None
@@ -76,10 +85,14 @@ async def _save(clone: Clone, place: Place, note: Note, wish: Wish) -> str | Non
     if wish.stale:
         ref = f"refs/coord/salvage/{note.session}/{os.urandom(4).hex()}"
     try:
-        seen = await inspection.inspect(clone, place, note)
-        if seen.left_out and not wish.force:
-            raise _unsaved(note, seen)
-        return ref if await saving.save(clone, place, note, ref) else None
+        study = await inspection.inspect(clone, place, note, ref, proof)
+        if study.seen.left_out and not wish.force:
+            raise _unsaved(note, study.seen)
+        if study.seen.saved:
+            return ref
+        if study.state.is_clean and not study.seen.saved_ref and study.seen.pushed:
+            return None
+        return ref if (await saving.save(clone, place, note, ref))[0] else None
     except (CallError, OSError) as error:
         if not wish.force:
             raise

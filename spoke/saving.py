@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocol.errors import InvalidArgument
-from spoke.clones import Clone
+from spoke import changes
+from spoke.changes import Mark
+from spoke.clones import ORIGIN_HEAD, Clone
 from spoke.desk import Desk, laid_out
 from spoke.git import GitFailed
 from spoke.notes import Note
@@ -23,6 +25,24 @@ _SAVED: Final = re.compile(r"refs/coord/[A-Za-z0-9_][A-Za-z0-9_/-]*\Z")
 _EMPTY: Final = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 STAGED: Final = "coord: what was staged by "
 WORK: Final = "coord: uncommitted work of "
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What git saw in a worktree: the trees of its files and of its index (None in the middle of a
+    merge), and the files that it could not read."""
+
+    tree: str
+    staged: str | None
+    unread: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """These were the files, for as long as nothing was touched since the mark."""
+
+    mark: Mark
+    files: Files
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +58,7 @@ class State:
     old_tree: str | None
     old_parents: tuple[str, ...]
     old_staged: str | None
+    default: str | None  #: the source's default branch
 
     @property
     def is_clean(self) -> bool:
@@ -61,45 +82,60 @@ class State:
         )
 
 
-async def look(desk: Desk, note: Note, ref: str) -> State:
+async def look(desk: Desk) -> Proof:
+    mark = changes.now()
     await desk.refresh()
     staged = await _staged(desk)
     try:
-        await desk.add_all()
+        is_same = not await desk.add_all()
     except GitFailed:
         await desk.add_all()  # a file changed under our hands: the agent may be at work
-    tree = (await desk.run(["write-tree"])).strip()
+        is_same = False
+    tree = staged if is_same and staged else (await desk.run(["write-tree"])).strip()
+    return Proof(mark, Files(tree, staged, tuple(desk.unread)))
+
+
+async def compare(clone: Clone, place: Place, note: Note, ref: str, files: Files) -> State:
+    """The state of these files, beside what `ref` holds now."""
+    tree, staged = files.tree, files.staged
     names = ("HEAD^{commit}", "HEAD^{tree}", f"refs/heads/{note.branch}^{{commit}}")
     then = (f"{ref}^{{commit}}", f"{ref}^{{tree}}", f"{ref}^1", f"{ref}^2", f"{ref}^3")
-    found = await desk.objects(*names, *then, f"{ref}^2^{{tree}}")
-    head, head_tree, tip, old, old_tree, *parents, second = found
+    more = (f"{ref}^2^{{tree}}", f"{ORIGIN_HEAD}^{{commit}}")
+    found = await clone.objects(*names, *then, *more, git_dir=place.admin)
+    head, head_tree, tip, old, old_tree, *parents, second, default = found
     if staged in (tree, head_tree or _EMPTY):
         staged = None
-    if tip == head or tip is None or (head and await _contains(desk, head, tip)):
+    if tip == head or tip is None or (head and not await missing(clone, [tip], head)):
         tip = None
     known = tuple(sha for sha in parents if sha is not None)
     old_staged = second if staged is not None and len(known) > 1 else None
-    return State(head, tip, tree, head_tree, staged, old, old_tree, known, old_staged)
+    return State(head, tip, tree, head_tree, staged, old, old_tree, known, old_staged, default)
 
 
 async def save(
     clone: Clone, place: Place, note: Note, ref: str, *, niceness: int = 0
-) -> str | None:
+) -> tuple[str | None, Proof]:
     """Writes the state to `ref`. The commit; None if the source has it all and no state before
     was written there."""
     if not _SAVED.match(ref):
         raise InvalidArgument("BAD_REF", "a state is saved below refs/coord/ only")
     with laid_out(clone, place, niceness) as desk:
-        state = await look(desk, note, ref)
-        if state.is_saved:
-            return state.old
-        is_first = state.is_clean and state.old is None
-        if is_first and not (state.head and await missing(clone, [state.head], "--remotes=origin")):
-            return None
-        commit = state.head if state.is_clean else await _commit(desk, note, state)
+        proof = await look(desk)
+        state = await compare(clone, place, note, ref, proof.files)
+        return await _keep(desk, note, ref, state), proof
+
+
+async def _keep(desk: Desk, note: Note, ref: str, state: State) -> str | None:
+    clone = desk.clone
+    if state.is_saved:
+        return state.old
+    is_first = state.is_clean and state.old is None
+    if is_first and not (state.head and await missing(clone, [state.head], "--remotes=origin")):
+        return None
+    commit = state.head if state.is_clean else await _commit(desk, note, state)
     if commit is None:  # a branch without commits, and no files any more
         return state.old
-    await clone.run(["update-ref", ref, commit], niceness=niceness)
+    await clone.run(["update-ref", ref, commit], niceness=desk.niceness)
     return commit
 
 
@@ -128,7 +164,3 @@ async def _staged(desk: Desk) -> str | None:
         return (await desk.run(["write-tree"])).strip()
     except GitFailed:
         return None
-
-
-async def _contains(desk: Desk, head: str, tip: str) -> bool:
-    return not await missing(desk.clone, [tip], head)

@@ -17,7 +17,8 @@ from protocol.ops.wire import (
     TrashItem,
 )
 from spoke.attempts import Attempts
-from spoke.inspection import SHOWN
+from spoke.flight import in_thread
+from spoke.inspection import SHOWN, is_untouched
 from spoke.kept import Entry
 from spoke.removal import Wish
 from spoke.worktrees import Worktrees
@@ -94,9 +95,11 @@ async def give_back(worktrees: Worktrees, attempts: Attempts, asked: GiveBackPar
 
 async def _ask_source(worktrees: Worktrees, path: Path) -> str:
     """Why the repository of a worktree could not be asked; nothing where it was."""
-    clone = worktrees.known(path)[0]
+    clone, place, note = worktrees.known(path)
     try:
-        await clone.fresh()
+        await clone.know(None)
+        if not await in_thread(is_untouched, clone, place, note):
+            await clone.fresh()
     except CallError as error:
         return error.message
     return ""

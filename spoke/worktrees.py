@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +21,13 @@ from spoke.flight import Turns, both, in_thread, until_done
 from spoke.inspection import Inspection
 from spoke.kept import Kept
 from spoke.notes import Note
-from spoke.place import Place
+from spoke.place import Place, discard
 from spoke.planning import Plan, Wanted, Worktree
 from spoke.pool import Pool, Pooled
 from spoke.removal import Removed, Wish
 from spoke.restoring import Resumed
+from spoke.saving import Proof
 from spoke.trash import Trash
-
-_log = logging.getLogger(__name__)
 
 POOL_SIZE: Final = 2
 _FOLDER: Final = "worktrees"
@@ -66,6 +64,7 @@ class Worktrees:
         self._pool = Pool(root, self._trash, self._cores, pool_size)
         self._turns = Turns()
         self._claims: set[tuple[str, str]] = set()
+        self._proofs: dict[str, Proof] = {}  #: by session
         self._bounds = Bounds(root / _FOLDER)
 
     async def __aenter__(self) -> Self:
@@ -146,7 +145,12 @@ class Worktrees:
 
     async def inspect(self, path: Path) -> Inspection:
         """What is in the worktree that is nowhere else. Raises as `known` does."""
-        return await inspection.inspect(*self.known(path))
+        _, session = self._bounds.parts(path)
+        async with self._turns.alone(session):  # it may be being saved, which is a look as good
+            known, proof = self.known(path), self._proofs.get(session)
+            study = await inspection.inspect(*known, f"refs/coord/wip/{session}", proof)
+            self._proofs[session] = study.proof
+            return study.seen
 
     async def save(self, session_id: str, path: Path, ref: str, *, niceness: int = 0) -> str | None:
         """Writes the state of the worktree, uncommitted and untracked files included, to `ref`.
@@ -158,7 +162,9 @@ class Worktrees:
         async with self._turns.alone(session):
             if session != session_id:
                 raise NotFound("NO_WORKTREE", f"{path} is not a worktree of {session_id}")
-            return await saving.save(*self.known(path), ref, niceness=niceness)
+            known = self.known(path)
+            commit, self._proofs[session] = await saving.save(*known, ref, niceness=niceness)
+            return commit
 
     def clones(self) -> list[Clone]:
         return [self._clones.at(name) for name in self._clones.names()]
@@ -243,19 +249,10 @@ class Worktrees:
         places = [self._place(clone, note.session)]
         if pooled is not None:
             places.append(pooled.place)
-        gone = await in_thread(self._discard, places)
+        gone = await in_thread(discard, places, self._trash)
         await branches.give_back(clone, note)
         if gone:
             await in_thread(notes.forget, clone.path, note.session)
-
-    def _discard(self, places: Sequence[Place]) -> bool:
-        try:
-            for place in places:
-                place.discard(self._trash)
-        except OSError as error:
-            _log.warning("a rollback is not complete: %s", error)
-            return False
-        return True
 
     def _again(self, clone: Clone, note: Note, branch: str) -> Worktree:
         if note.branch != branch:
@@ -282,7 +279,8 @@ class Worktrees:
 
     async def _take_away(self, clone: Clone, session: str, wish: Wish) -> Removed:
         place = self._place(clone, session)
-        gone = await removal.take_away(clone, place, session, self._bounds, self.kept, wish)
+        proof = self._proofs.pop(session, None)
+        gone = await removal.take_away(clone, place, session, self._bounds, self.kept, wish, proof)
         self._trash.stir()
         return gone
 

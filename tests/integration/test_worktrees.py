@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import CallError, Conflict, FailedPrecondition, InvalidArgument, NotFound
+from spoke import inspection, saving
 from spoke.clones import Clone, Clones
+from spoke.desk import Desk
 from spoke.flight import Flights
 from spoke.git import Git, GitFailed
 from spoke.planning import Worktree
+from spoke.removal import Wish
+from spoke.saving import Proof
 from spoke.worktrees import Worktrees
 
 AGENT = {
@@ -835,6 +839,38 @@ async def test_saving_keeps_all_and_changes_nothing(house: House) -> None:
         await save("s1", made.path, "refs/heads/main")
     with pytest.raises(NotFound):
         await save("s2", made.path, ref)
+
+
+async def test_git_looks_again_only_where_something_was_touched(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await house.make("s1")
+    (made.path / "new.txt").write_text("work\n")
+    looks: list[Proof] = []
+    look = saving.look
+
+    async def counted(desk: Desk) -> Proof:
+        looks.append(await look(desk))
+        return looks[-1]
+
+    monkeypatch.setattr(saving, "look", counted)
+    monkeypatch.setattr(inspection, "look", counted)
+    old = time.time_ns() - 10**9
+    monkeypatch.setattr("spoke.changes._touched", lambda _: old)  # all of it is a second old
+    monkeypatch.setattr("spoke.changes._changed", lambda _: old)
+    await house.worktrees.save("s1", made.path, "refs/coord/wip/s1")
+    assert (await house.worktrees.inspect(made.path)).saved
+    assert len(looks) == 1, "nothing was touched since it was saved"
+    monkeypatch.undo()
+    monkeypatch.setattr(saving, "look", counted)
+    monkeypatch.setattr(inspection, "look", counted)
+    (made.path / "new.txt").write_text("more\n")
+    seen = await house.worktrees.inspect(made.path)
+    assert (len(looks), seen.saved, seen.dirty_paths) == (2, False, ("new.txt",))
+    (made.path / "new.txt").write_text("last\n")
+    removed = await house.worktrees.take_away(made.path, Wish())
+    clone = await house.clone()
+    assert await clone.run(["show", f"{removed.saved_ref}:new.txt"]) == "last\n"
 
 
 async def test_saving_a_merge_conflict_and_unpushed_commits(house: House) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import spoke.app
 from protocol.ops.wire import Order, OrdersTaken
-from spoke import identity
+from spoke import identity, inspection
 from spoke.attempts import Attempts
 from spoke.settings import SpokeSettings
 from spoke.worktrees import Worktrees
@@ -29,12 +29,38 @@ class _Known(Worktrees):
 
 
 class _Punctual(Attempts):
+    mine: _Punctual
     came: dict[str, int]
+
+    async def take_over(self) -> None:
+        _Punctual.mine = self
+        await super().take_over()
+
+    async def settled(self, session: str) -> None:
+        """Until nothing of it is under way any more, the saving behind its end included."""
+        while any(key.session_id == session for key, _ in self.held()):
+            await asyncio.sleep(0.005)
 
     async def take(self, orders: Sequence[Order]) -> OrdersTaken:
         now = time.time_ns()
         _Punctual.came |= {order.session_id: now for order in orders if order.kind == "start"}
         return await super().take(orders)
+
+
+class _Proving:
+    """How long `inspection.inspect` took: the proof that nothing would be lost."""
+
+    def __init__(self) -> None:
+        self.took = 0.0
+        self._inspect = inspection.inspect
+        inspection.inspect = self  # type: ignore[assignment]
+
+    async def __call__(self, *given: Any) -> inspection.Study:
+        began = time.perf_counter()
+        try:
+            return await self._inspect(*given)
+        finally:
+            self.took = time.perf_counter() - began
 
 
 async def serve(channel: Channel, given: Mapping[str, Any]) -> None:
@@ -56,14 +82,18 @@ async def serve(channel: Channel, given: Mapping[str, Any]) -> None:
 
 
 async def _answer(channel: Channel) -> None:
+    proving = _Proving()
     async for asked in channel.requests():
         began = time.perf_counter()
-        more: dict[str, int] = {}
+        more: dict[str, float] = {}
         match asked["op"]:
             case "ready":
                 await _Known.mine.wait_ready(asked["repo"])
+            case "settled":
+                await _Punctual.mine.settled(asked["session"])
             case "remove":
                 await _Known.mine.remove(Path(asked["path"]))
+                more = {"proof": proving.took}
             case "came":
                 more = {"came": _Punctual.came[asked["session"]]}
         took = time.perf_counter() - began
