@@ -18,9 +18,6 @@ _OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXE
 _STEP_NS: Final = 1_000_000_000  #: by which our clocks may part before neither is believed
 
 
-TICK_S: Final = _TICK_NS / 1e9
-
-
 @dataclass(frozen=True, slots=True)
 class Walked:
     """`touched`: something was, since the mark, or nobody can say. `inner`: folders with a .git of

@@ -132,8 +132,6 @@ class Saver:
         return True
 
     async def _finish(self) -> None:
-        """A tick later its last breath is older than the look, which then holds for good."""
-        await asyncio.sleep(changes.TICK_S)
         await self._save("wip", final=True)
         self._is_settled = True
 
