@@ -82,10 +82,14 @@ class ClaudeTongue:
         return self.steer(text, message_id)
 
     def steer(self, text: str, message_id: str) -> Sequence[str]:
-        id = str(uuid.uuid5(uuid.NAMESPACE_OID, message_id))
-        self._says[id] = message_id
+        """Under a uuid, so that it hears no message twice, also when it is resumed. What the order
+        says has none: it may well be the same words each time."""
+        named: dict[str, object] = {}
+        if message_id:
+            id = named["uuid"] = str(uuid.uuid5(uuid.NAMESPACE_OID, message_id))
+            self._says[id] = message_id
         message = {"role": "user", "content": text}
-        return [encode({"type": "user", "uuid": id, "priority": "next", "message": message})]
+        return [encode({"type": "user", **named, "priority": "next", "message": message})]
 
     def cancel(self) -> Sequence[str]:
         """What it was told meanwhile and has not begun with would run next: that too is ended."""

@@ -345,3 +345,11 @@ def test_codex_says_that_it_tries_again_and_its_files_change() -> None:
     error = {"message": "Reconnecting... 1/2", "codexErrorInfo": "serverOverloaded"}
     assert heard(me, _news("error", error=error, willRetry=True)) == [Held("Reconnecting... 1/2")]
     assert heard(me, _news("error", error=error, willRetry=False)) == []
+
+
+def test_claude_hears_a_message_once_and_what_the_order_says_each_time() -> None:
+    me = tongue("claude", transcripts.start("claude"))
+    (one,) = me.prompt("go on", "")
+    assert "uuid" not in json.loads(one)
+    (first,), (again,) = me.prompt("hello", "msg_1"), me.prompt("hello", "msg_1")
+    assert json.loads(first)["uuid"] == json.loads(again)["uuid"]

@@ -49,6 +49,11 @@ def is_script(text: str) -> bool:
     return _LINE.search(text) is not None
 
 
+def words_of(text: str) -> str:
+    """The script alone, whatever it is said with."""
+    return "\n".join(" ".join(line) for line in _LINE.findall(text))
+
+
 def steps(text: str) -> list[Step]:
     """The answers, in order; the last one calls no tool."""
     found: list[Step] = []

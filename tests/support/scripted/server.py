@@ -13,7 +13,7 @@ from typing import cast
 
 from tests.support.scripted import asked as reading
 from tests.support.scripted.asked import Asked, Json
-from tests.support.scripted.script import Step, step_at
+from tests.support.scripted.script import Step, step_at, words_of
 from tests.support.scripted.wires import (
     Anthropic,
     Call,
@@ -100,7 +100,7 @@ class ScriptedModel:
         request.script = asked.script
         step = step_at(asked.script, asked.calls)
         request.served = step.fault.kind if step.fault else "ok"
-        key = (asked.script, asked.calls)
+        key = (words_of(asked.script), asked.calls)
         self._served[key] += 1
         if step.fault and step.fault.times is not None and self._served[key] > step.fault.times:
             request.served = "ok"
