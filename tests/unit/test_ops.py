@@ -10,8 +10,9 @@ from typing import Any, Union, get_args, get_origin
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from protocol.limits import MAX_INTEGER, MAX_MILLISECONDS
+from protocol.limits import MAX_INTEGER, MAX_KEYS_PER_FRAME, MAX_MILLISECONDS
 from protocol.ops import CATALOGUE, LIVE, Kind, Op, Role
+from protocol.ops.sessions import Ended, SessionView, SwarmResult
 from protocol.ops.shapes import Params, Shape
 from protocol.ops.wire import HeartbeatParams
 
@@ -179,3 +180,15 @@ def test_an_agent_rules_over_sessions_only() -> None:
     session = {op.name for op in CATALOGUE.values() if Role.SESSION in op.roles}
     assert all(name.startswith(("coord.", "rpc.")) for name in session)
     assert "coord.cleanup" not in session
+
+
+LONGEST = [(SessionView, 500), (SwarmResult, 1_000), (Ended, 1_000)]
+
+
+@pytest.mark.parametrize(("shape", "many"), LONGEST)
+def test_the_longest_answers_have_no_more_keys_than_a_frame_may_carry(
+    shape: type[BaseModel], many: int
+) -> None:
+    """A page of sessions, a swarm, the receipt of a tree: with all that each may say."""
+    keys = sum(len(model.model_fields) for model in models_in(shape))
+    assert many * keys < MAX_KEYS_PER_FRAME
