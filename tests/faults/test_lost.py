@@ -1,0 +1,80 @@
+"""A spoke stays away for longer than it may, and comes back after all."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import coord
+from tests.support.agents import WORK, check_count
+from tests.support.inspector import marks
+from tests.support.repositories import git
+from tests.support.town import Town
+from tests.support.world import ended, lines, story, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HUB_SETTINGS = {
+    "heartbeat_seconds": 0.5,
+    "lease_seconds": 1,
+    "grace_seconds": 0.5,
+    "lost_after_seconds": 3,
+}
+
+
+async def _cut_off(here: Town, hub: coord.Hub, repo: str) -> coord.Spawned:
+    """An agent that has committed and written something, and whose session is lost by now."""
+    made = await hub.spawn("a", repo=repo, spoke="anvil", command="sh", args=["-c", WORK])
+    async for event in hub.events(made.session_id):
+        if event.body.get("text") == "line 1":
+            break
+    here.ways["anvil"].refusing = True
+    here.ways["anvil"].cut()
+    async with asyncio.timeout(60):
+        while (await hub.status(made.session_id)).sessions[0].state != "lost":
+            await asyncio.sleep(0.05)
+    assert _alive(made.session_id), "which is a guess, and not true"
+    return made
+
+
+def _alive(id: str) -> bool:
+    return id in {session for session, _ in marks().values()}
+
+
+async def test_fault_10_lost_and_back_while_its_agent_runs(here: Town, repo: str) -> None:
+    """Stopped, its work saved to a ref of its own, and the session stays what it was called."""
+    async with here.client() as hub:
+        made = await _cut_off(here, hub, repo)
+        id = made.session_id
+        [hold] = [hold for hold in (await here.inspector.look()).holds if hold.key == (id, 1)]
+        assert hold.away
+        here.ways["anvil"].refusing = False
+        await until(lambda: not _alive(id), "it is stopped")
+        async with asyncio.timeout(60):
+            while not (saved := [e.body for e in await story(hub, id) if e.kind == "saved"]):
+                await asyncio.sleep(0.05)
+        assert saved[-1]["ref"] == f"refs/coord/salvage/{id}/1"
+        assert git(Path(repo), "show", f"{saved[-1]['commit']}:two") == "draft"
+        [session] = (await hub.status(id)).sessions
+        assert (session.state, session.reason) == ("lost", "out of reach for too long")
+    await here.settled()
+
+
+async def test_fault_10_lost_and_back_after_its_agent_has_ended(here: Town, repo: str) -> None:
+    """An end is believed, late as it is: truth beats a guess."""
+    async with here.client() as hub:
+        made = await _cut_off(here, hub, repo)
+        (Path(str(made.worktree)) / "stop").touch()
+        await until(lambda: not _alive(made.session_id), "it has ended")
+        here.ways["anvil"].refusing = False
+        async with asyncio.timeout(60):
+            while (await hub.status(made.session_id)).sessions[0].state == "lost":
+                await asyncio.sleep(0.05)
+        [session] = await ended(hub, made.session_id)
+        assert (session.state, session.exit_code) == ("completed", 0)
+        events = await story(hub, made.session_id)
+        assert [e.kind for e in events if e.kind in ("lost", "completed")] == ["lost", "completed"]
+        check_count([line for line in lines(events) if line.startswith(("line", "last"))])
+    await here.settled()
