@@ -62,19 +62,16 @@ class Ledger:
 
     def take(self, most: int) -> list[bytes]:
         """What to write next: in order, ``most`` bytes or a little more."""
-        taken: list[bytes] = []
-        while self._loose and most > 0:
-            taken.append(text := self._loose.popleft())
-            self.size -= len(text)
-            most -= len(text)
-        while self._waiting and most > 0:
-            taken.append(text := self._waiting.popleft())
-            most -= len(text)
-            if self.keeps:
-                self._unheard.append(text)
-            else:
-                self.size -= len(text)
-        return taken
+        all_of_it = self.size <= most
+        loose = _first(self._loose, most, all_of_it)
+        left = most - sum(map(len, loose)) if loose else most
+        waiting = _first(self._waiting, left, all_of_it)
+        if self.keeps:
+            self._unheard += waiting
+            self.size -= sum(map(len, loose))
+        else:
+            self.size -= sum(map(len, loose)) + sum(map(len, waiting))
+        return loose + waiting
 
     def acknowledge(self, heard: int) -> None:
         """The far side heard so many of our frames. Raises ProtocolViolation when we said fewer."""
@@ -129,6 +126,19 @@ class Ledger:
         self.acknowledge(heard)
         self._waiting.extendleft(reversed(self._unheard))
         self._unheard.clear()
+
+
+def _first(queue: deque[bytes], most: int, all_of_it: bool) -> list[bytes]:
+    """Out of a queue: ``most`` bytes or a little more."""
+    if all_of_it:
+        taken = list(queue)
+        queue.clear()
+        return taken
+    taken = []
+    while queue and most > 0:
+        taken.append(text := queue.popleft())
+        most -= len(text)
+    return taken
 
 
 def expired(why: str) -> FailedPrecondition:

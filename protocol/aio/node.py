@@ -165,7 +165,8 @@ class Node:
         call = self._new_call(op, params, within)
         if continues or detach is not None or key is not None:
             call = replace(call, detach=continues or detach, key=key)
-        return await self._outcome(link, call, parent, continues=continues)
+        place = self._placing(link, call, parent, continues)
+        return await self._placed.outcome(call, place, continues=continues)
 
     def stream(
         self,
@@ -184,10 +185,14 @@ class Node:
         """
         idle_ms = None if idle is None else _milliseconds(idle)
         call = replace(self._new_call(op, params, None), credit=credit, idle_ms=idle_ms)
+
+        async def outcome() -> JsonValue:
+            return await self._placed.outcome(call, self._placing(link, call), continues=False)
+
         return items(
             call,
             self._placed,
-            lambda: self._outcome(link, call, None),
+            outcome,
             lambda taken: self._carry_out(self._board.grant(call.id, taken)),
             on_end,
         )
@@ -203,16 +208,15 @@ class Node:
             id = next(self._ids)
         return Call(id, op, params or {}, None if within is None else _milliseconds(within))
 
-    async def _outcome(
-        self, link: LinkId, call: Call, parent: CallId | None, *, continues: bool = False
-    ) -> JsonValue:
+    def _placing(
+        self, link: LinkId, call: Call, parent: CallId | None = None, continues: bool = False
+    ) -> Callable[[], None]:
+        """Raises LinkLost when the link is not there."""
         if link not in self.lines:
             raise LinkLost("LINK_LOST", f"no link to {link}")
-
-        def place() -> None:
-            self._carry_out(self._board.place(call, on=link, parent=parent, continues=continues))
-
-        return await self._placed.outcome(call, place, continues=continues)
+        return lambda: self._carry_out(
+            self._board.place(call, on=link, parent=parent, continues=continues)
+        )
 
     # Calls that it runs.
 
