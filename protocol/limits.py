@@ -33,6 +33,8 @@ PING_TIMEOUT_SECONDS: Final = 20.0
 CLOSE_SECONDS: Final = 5.0
 #: A peer that takes no data is given up after this long (PROTOCOL trap 2: pings do not notice it).
 STALLED_SECONDS: Final = 30.0
+#: More than this is written at once, less when the loop has had its turn (so uvloop does it).
+WRITE_BYTES: Final = 1 << 12
 STREAM_HIGH_WATER_BYTES: Final = 1 << 20  #: a stream waits while this much is queued on its link
 
 #: A connection is kept without a wire for this long,

@@ -57,6 +57,10 @@ class Ledger:
             self.size += len(text)
 
     @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
     def has_more(self) -> bool:
         return bool(self._loose or self._waiting)
 

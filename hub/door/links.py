@@ -37,6 +37,7 @@ from protocol.limits import (
     PING_TIMEOUT_SECONDS,
     RPC_PATH,
     SUBPROTOCOL,
+    WRITE_BYTES,
 )
 from protocol.ops.catalogue import CATALOGUE, Role
 from protocol.ops.sessions import AbortedCall
@@ -187,6 +188,7 @@ class Links:
             process_request=self._knock,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             compression=None,
+            write_limit=WRITE_BYTES,
             max_size=MAX_FRAME_BYTES,
             open_timeout=OPEN_SECONDS,
             ping_interval=PING_SECONDS,

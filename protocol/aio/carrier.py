@@ -11,6 +11,7 @@ from protocol.aio.link import Link
 from protocol.aio.wire import Wire
 from protocol.errors import ProtocolViolation
 from protocol.limits import STALLED_SECONDS
+from protocol.resume import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +27,15 @@ class Carrier:
 
     def __init__(self, wire: Wire, link: Link) -> None:
         self.wire = wire
-        self.link: Link | None = link
-        self.turn = link.ledger.turn
         self._writing_since: float | None = None  # loop time at which the running send began
+        self._full = False  # what was written out of turn is not taken yet
+        self.carry(link, link.ledger.turn)
+
+    def carry(self, link: Link, turn: Turn) -> None:
+        """From now on this is the wire of that link."""
+        self.link: Link | None = link
+        self.turn = turn
+        link.much = self._write_now
 
     async def run(self, take: Take) -> None:
         """Until the wire ends."""
@@ -64,7 +71,9 @@ class Carrier:
         """Write what the link has to say, in order; what is ready leaves together."""
         loop = asyncio.get_running_loop()
         while (link := self.link) is not None:
-            if texts := link.ledger.take(BATCH_BYTES):
+            texts = link.ledger.take(BATCH_BYTES)
+            if texts or self._full:
+                self._full = False
                 self._writing_since = loop.time()
                 await self.wire.send(texts)
                 self._writing_since = None
@@ -72,6 +81,14 @@ class Carrier:
             else:  # looked at before it is cleared: another wire's writer may have been woken too
                 link.wake.clear()
                 await link.wake.wait()
+
+    def _write_now(self) -> None:
+        """Much waits: the far side can begin with it while we go on."""
+        link = self.link
+        if link is not None and self._writing_since is None and self.wire.takes():
+            self.wire.write(link.ledger.take(BATCH_BYTES))
+            self._full = not self.wire.takes()
+            link.wrote()
 
     async def _watch(self) -> None:
         """Cut a wire whose far side takes no data: a ping would wait behind that same data."""

@@ -36,6 +36,7 @@ from protocol.limits import (
     RPC_PATH,
     STALLED_SECONDS,
     SUBPROTOCOL,
+    WRITE_BYTES,
 )
 
 OPEN_SECONDS = 10.0
@@ -131,6 +132,7 @@ async def connected(
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             additional_headers={"Authorization": authorization, **(headers or {})},
             compression=None,
+            write_limit=WRITE_BYTES,
             proxy=None,
             open_timeout=OPEN_SECONDS,
             ping_interval=PING_SECONDS,

@@ -96,7 +96,7 @@ class Lines:
         carrier = self._carriers.pop(from_)
         link.ledger.say_loose(first.ledger.take(first.ledger.size))
         self._drop(to)
-        carrier.link, carrier.turn = link, turn
+        carrier.carry(link, turn)
         self._carriers[to] = carrier
         first.end()
         first.wake.set()  # the writer looks up, and sees whom it writes for now

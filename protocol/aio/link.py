@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from protocol.aio.encoding import text_of
 from protocol.effects import LinkId
@@ -17,6 +18,7 @@ from protocol.limits import (
 )
 from protocol.resume import Ledger, Turn
 
+MUCH = 64  #: frames that wait are not kept until the loop has had its turn
 ACCUSATIONS = 3  #: answers to nothing that was asked, before the link is closed
 JUNK_BURST = 1_000.0  #: frames that need no work of ours: this many at once,
 JUNK_PER_SECOND = 200.0  #: and this many on and on
@@ -29,6 +31,7 @@ class Link:
         self.id = id
         self.ledger = Ledger()
         self.wake = asyncio.Event()  # there is something to write
+        self.much: Callable[[], None] = _nobody  # is told when that is much
         self._below = _set()
         self._written = _set()
         self._silent = True  # nothing was said since all was written
@@ -51,6 +54,8 @@ class Link:
             self._silent = False
             self._written.clear()
             self.wake.set()
+        elif self.ledger.waiting >= MUCH:
+            self.much()
         return None
 
     def wrote(self) -> None:
@@ -125,6 +130,10 @@ class Link:
     def _measure(self) -> None:
         if self.ledger.size <= STREAM_HIGH_WATER_BYTES:
             self._below.set()
+
+
+def _nobody() -> None:
+    """No wire carries it."""
 
 
 def _set() -> asyncio.Event:

@@ -27,6 +27,14 @@ class Wire(Protocol):
         """Send text frames; returns when the transport took them. Silent once the wire ended."""
         ...
 
+    def takes(self) -> bool:
+        """Whether it is open, and its transport takes more."""
+        ...
+
+    def write(self, texts: Sequence[bytes]) -> None:
+        """Send text frames at once. Only where it `takes` any."""
+        ...
+
     async def receive(self, most: int | None = None) -> Sequence[bytes]:
         """The texts that have arrived, at least one and at ``most`` so many; none at the end.
 
@@ -66,13 +74,19 @@ class WebsocketWire(asyncio.Protocol):
     async def send(self, texts: Sequence[bytes]) -> None:
         websocket = self._websocket
         with suppress(ConnectionClosed, OSError):
-            if websocket.state is State.OPEN and not websocket.transport.is_closing():
+            if self._is_open():
                 # As `websocket.send`, but all frames with one write, and without its context.
-                websocket.transport.write(sealed(texts, masked=not self._is_server))
+                self.write(texts)
                 await websocket.drain()
             else:
                 async with websocket.send_context():  # waits for the end, and sees to it
                     pass
+
+    def takes(self) -> bool:
+        return self._is_open() and not self._websocket.paused
+
+    def write(self, texts: Sequence[bytes]) -> None:
+        self._websocket.transport.write(sealed(texts, masked=not self._is_server))
 
     async def receive(self, most: int | None = None) -> Sequence[bytes]:
         while not self._texts:
@@ -104,6 +118,10 @@ class WebsocketWire(asyncio.Protocol):
 
     def cut(self) -> None:
         self._websocket.transport.abort()
+
+    def _is_open(self) -> bool:
+        websocket = self._websocket
+        return websocket.state is State.OPEN and not websocket.transport.is_closing()
 
     # What the transport says.
 

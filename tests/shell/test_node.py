@@ -742,6 +742,29 @@ async def test_a_flood_of_junk_closes_the_link(junk: str) -> None:
         assert near.closed is not None and near.closed[0] == CLOSE_FLOOD
 
 
+async def test_much_that_waits_is_on_its_way_before_the_loop_has_its_turn() -> None:
+    """So that a thousand aborts are worked on there while they are still being said here."""
+    node, (near, far) = Node(), pipe()
+    async with serving((node, PEER, near)):
+        await settled()
+        for n in range(500):
+            node.say(PEER, Notice("n", {"n": n}))
+        assert 400 < len(far._inbox) < 500
+        assert [json.loads(one)["params"]["n"] for one in await far.take(500)] == list(range(500))
+
+
+async def test_nothing_is_written_out_of_turn_to_who_takes_nothing() -> None:
+    node, (near, far) = Node(), pipe()
+    async with serving((node, PEER, near)):
+        far.hold()
+        for n in range(500):
+            node.say(PEER, Notice("n", {"n": n}))
+        await settled()
+        assert not far._inbox
+        far.release()
+        assert [json.loads(one)["params"]["n"] for one in await far.take(500)] == list(range(500))
+
+
 async def test_a_binary_frame_closes_the_link() -> None:
     async with one({"op": echo}) as (_node, near, _far):
         near.inject(asked("1").encode())

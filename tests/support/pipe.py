@@ -36,6 +36,12 @@ class End:
 
     async def send(self, texts: Sequence[bytes]) -> None:
         await self._far._taking.wait()
+        self.write(texts)
+
+    def takes(self) -> bool:
+        return self._far._taking.is_set() and not self._over
+
+    def write(self, texts: Sequence[bytes]) -> None:
         self._far.inject(*(text.decode() for text in texts))
 
     async def receive(self, most: int | None = READ) -> list[bytes]:
