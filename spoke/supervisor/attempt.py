@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _STOP_OUTCOMES = ("aborted", "blocked")
 _CANCEL_MS = 3_000  # in which an agent with turns may end its own, before the ladder
+_HUSH_MS = 25  # after a stop: who ends within it has all of that told at once, end included
 
 
 class Attempt:
@@ -45,6 +46,7 @@ class Attempt:
         terms = assignment.get("fence")
         self._fence = Fence(terms["path"], terms["ms"]) if terms else None
         self._climb_at: int | None = None
+        self._hush_until: int | None = None
 
         self._spool = Writer(f"{self._folder}/spool", assignment["spoolLimit"])
         self._spool.append([(Kind.STARTING, encode(assignment["starting"]))])
@@ -79,9 +81,16 @@ class Attempt:
             for key, mask in self._selector.select(self._pause()):
                 key.data(mask)
             self._settle()
-            self._door.push(self._spool.seq)
+            self._tell()
             self._door.flush()
         self._finish()
+
+    def _tell(self) -> None:
+        """How far the spool goes. Each time costs the hub a commit that the next one waits for."""
+        if self._hush_until is not None and _now_ms() < self._hush_until:
+            return
+        self._hush_until = None
+        self._door.push(self._spool.seq)
 
     def _introduce(self, group: str | None) -> None:
         """supervisor.json: whom a later daemon looks for, and what it ends if we are gone."""
@@ -125,9 +134,8 @@ class Attempt:
 
     def _pause(self) -> float | None:
         """Seconds until the next look at something; None while only an event can bring news."""
-        dues = [
-            due for due in (self._sweep_at, self._climb_at, self._talk_due()) if due is not None
-        ]
+        all = (self._sweep_at, self._climb_at, self._hush_until, self._talk_due())
+        dues = [due for due in all if due is not None]
         pause = max(0, min(dues) - _now_ms()) / 1000 if dues else None
         if self._fence is None:
             return pause
@@ -158,7 +166,8 @@ class Attempt:
                 began = tree.ticks_now()
                 self._reaper.tell(rung, self._began)
                 self._began = self._began or began
-            self._sweep_at = ladder.sweep_at(self._ladder, self._times, now)
+            after = _now_ms()
+            self._sweep_at = ladder.sweep_at(self._ladder, self._times, after, took=after - now)
 
     def _heed_fence(self) -> None:
         if self._fence is not None and self._fence.is_over():
@@ -211,6 +220,7 @@ class Attempt:
     def _remember(self, request: Request, outcome: Outcome) -> None:
         is_urgent, reason = request.get("now") is True, request.get("reason")
         if self._stop is None:
+            self._hush_until = _now_ms() + _HUSH_MS
             late = self._reaper.leader_status is not None
             text = reason if isinstance(reason, str) else None
             self._stop = Stop(outcome, text, _unix_ms(), late)

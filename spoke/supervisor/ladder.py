@@ -115,15 +115,18 @@ def seen(ladder: Ladder, times: Times, now: int, *, leader: bool, left: bool) ->
     return ladder
 
 
-def sweep_at(ladder: Ladder, times: Times, now: int) -> int | None:
+def sweep_at(ladder: Ladder, times: Times, now: int, took: int = 0) -> int | None:
     """When to look at the tree again if nothing happens before; None: wait for a death.
 
     Often at first, when a process may have slipped through between the walk and the signal, then
-    seldom: deaths wake the supervisor by themselves.
+    seldom: deaths wake the supervisor by themselves. ``took``: the last look; but for what is
+    killed, and may fork meanwhile, there is time to die between two.
     """
     if ladder.phase not in RUNGS:
         return None
     pause = min(max((now - ladder.since) // 4, 1), 10 if ladder.phase is Phase.KILLING else 100)
+    if ladder.phase is not Phase.KILLING:
+        pause = max(pause, 4 * took)
     due = _due(ladder, times)
     return now + pause if due is None else min(due, now + pause)
 

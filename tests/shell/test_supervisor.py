@@ -187,6 +187,16 @@ async def test_an_agent_runs_to_its_end_and_its_spool_tells_all(case: Case) -> N
     assert (case.text(), case.text(Kind.STDERR)) == (b"out\nunfinished", b"err\n")
 
 
+async def test_a_stop_that_is_not_obeyed_at_once_is_told_meanwhile(case: Case) -> None:
+    line = await case.bash("trap '' INT; echo ready; while :; do sleep 0.05; done")
+    await case.wait_said("ready")
+    await stop(line)
+    await until(lambda: case.pushed and case.kinds()[case.pushed - 1] is Kind.NOTED)
+    assert Kind.EXITED not in case.kinds()
+    await stop(line, now=True)
+    assert (await case.wait_exit())["endedBy"] == "SIGKILL"
+
+
 async def test_the_supervisor_says_who_it_is(case: Case) -> None:
     line = await case.bash("read -r _")
     assert case.started is not None

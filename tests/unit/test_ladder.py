@@ -137,6 +137,12 @@ def test_a_kill_looks_every_ten_milliseconds() -> None:
     assert sweep_at(Ladder(Phase.KILLING, 0), TIMES, 5_000) == 5_010
 
 
+def test_a_long_look_at_the_tree_is_not_begun_again_at_once() -> None:
+    assert sweep_at(Ladder(Phase.INTERRUPTING, 0), TIMES, 30, took=20) == 110
+    assert sweep_at(Ladder(Phase.INTERRUPTING, 0), TIMES, 7_990, took=20) == 8_000
+    assert sweep_at(Ladder(Phase.KILLING, 0), TIMES, 30, took=20) == 37
+
+
 def test_every_phase_but_the_ends_has_a_way_to_empty() -> None:
     assert {phase for phase, cause in MOVES if cause is Cause.NOTHING_LEFT} == set(Phase) - ENDS
     assert not [phase for phase, _ in MOVES if phase in ENDS]
