@@ -77,7 +77,7 @@ class Figures:
 
 async def run(folder: Path, dsn: str, *, hub_settings: Settings, save_s: float) -> Figures:
     """Raises AssertionError where something is not as it must be, TimeoutError where it hangs."""
-    repo = _shared(folder)
+    repo = shared(folder)
     async with (
         asyncio.timeout(LONG_S),
         town(folder, dsn, hub_settings=hub_settings) as here,
@@ -92,23 +92,23 @@ async def run(folder: Path, dsn: str, *, hub_settings: Settings, save_s: float) 
             made.append(kept)
             await here.cordon("forge", cordoned=False)
             ids = [one.session_id for one in made]
-            await asyncio.gather(*(_saved(hub, id, "wip") for id in ids))
-            await until(lambda: all(_lines(repo, f"wip/{id}") for id in ids), "work is saved")
+            await asyncio.gather(*(until_saved(hub, id, "wip") for id in ids))
+            await until(lambda: all(saved_lines(repo, f"wip/{id}") for id in ids), "work is saved")
             began = time.time()
-            written = {one.session_id: _notes(Path(str(one.worktree)))[-1] for one in made}
-            gone = await _destroy(here, "anvil")
-            saved = {id: _lines(repo, f"wip/{id}") for id in ids}
-            await _told(hub, kept.session_id, "unknown")
+            written = {one.session_id: notes_of(Path(str(one.worktree)))[-1] for one in made}
+            gone = await destroy(here, "anvil")
+            saved = {id: saved_lines(repo, f"wip/{id}") for id in ids}
+            await told(hub, kept.session_id, "unknown")
             resumed = await hub.resume(kept.session_id, elsewhere=True)
             assert resumed.session.spoke == "forge"
-            await asyncio.gather(*(_told(hub, id, "running", attempt=2) for id in ids))
+            await asyncio.gather(*(told(hub, id, "running", attempt=2) for id in ids))
             there = {one.session_id: one for one in (await hub.status(live=True)).sessions}
             trees = {id: Path(str(there[id].worktree)) for id in ids}
             lost = [_at(written[id]) - _at(saved[id][-1]) for id in ids]
             shutil.move(gone, here.state("anvil"))
             await here.spokes["anvil"].start()
             await here.online("anvil")
-            await asyncio.gather(*(_saved(hub, id, "salvage") for id in ids))
+            await asyncio.gather(*(until_saved(hub, id, "salvage") for id in ids))
             for id in ids:
                 _never_merged(repo, id, trees[id], saved[id])
                 (trees[id] / "stop").touch()
@@ -126,7 +126,7 @@ async def run(folder: Path, dsn: str, *, hub_settings: Settings, save_s: float) 
     )
 
 
-async def _destroy(here: Town, name: str) -> Path:
+async def destroy(here: Town, name: str) -> Path:
     """Its link, its processes and its folder are gone at one moment; where to."""
     state = here.state(name)
     here.ways[name].refusing = True
@@ -153,14 +153,14 @@ def _all_of(state: Path) -> list[int]:
     return found
 
 
-async def _told(hub: coord.Hub, id: str, kind: str, attempt: int = 1) -> Event:
+async def told(hub: coord.Hub, id: str, kind: str, attempt: int = 1) -> Event:
     async for event in hub.events(id):
         if event.kind == kind and event.attempt == attempt:
             return event
     raise AssertionError(f"{id} ended, and was never {kind}")
 
 
-async def _saved(hub: coord.Hub, id: str, kind: str) -> None:
+async def until_saved(hub: coord.Hub, id: str, kind: str) -> None:
     """The repository has the newest state of one kind."""
     async for event in hub.events(id):
         if event.kind == "saved" and event.body.get("kind") == kind and event.body.get("pushed"):
@@ -170,14 +170,14 @@ async def _saved(hub: coord.Hub, id: str, kind: str) -> None:
 
 def _never_merged(repo: str, id: str, tree: Path, saved: list[str]) -> None:
     """It goes on from what was saved; what its old machine had left is in a ref of its own."""
-    leftovers, notes = _lines(repo, f"salvage/{id}/1"), _notes(tree)
+    leftovers, notes = saved_lines(repo, f"salvage/{id}/1"), notes_of(tree)
     assert leftovers[: len(saved)] == saved == notes[: len(saved)]
     assert all(line.startswith("1 ") for line in leftovers)
     assert all(line.startswith("2 ") for line in notes[len(saved) :])
     assert git(tree, "log", "--format=%s", "HEAD").splitlines()[:2] == ["attempt 2", "attempt 1"]
 
 
-def _lines(repo: str, ref: str) -> list[str]:
+def saved_lines(repo: str, ref: str) -> list[str]:
     """Of a state that the repository has; none where it has none with notes."""
     found = subprocess.run(
         ["git", "-C", repo, "show", f"refs/coord/{ref}:notes"], capture_output=True, text=True
@@ -185,7 +185,7 @@ def _lines(repo: str, ref: str) -> list[str]:
     return found.stdout.splitlines()
 
 
-def _notes(tree: Path) -> list[str]:
+def notes_of(tree: Path) -> list[str]:
     return (tree / "notes").read_text().splitlines()
 
 
@@ -202,7 +202,7 @@ def _has_salvage(events: Sequence[Event]) -> bool:
     return any(e.kind == "saved" and e.body.get("kind") == "salvage" for e in events)
 
 
-def _shared(folder: Path) -> str:
+def shared(folder: Path) -> str:
     """A bare repository that both machines reach."""
     source = make_repository(folder / "first")
     bare = folder / "shared.git"

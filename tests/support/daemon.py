@@ -3,8 +3,9 @@
     python -m tests.support.daemon hub   '{"database_url": ..., "state": ..., "lease_seconds": 2}'
     python -m tests.support.daemon spoke '{"state": ..., "term_ms": 200}'
 
-A spoke dials again within two seconds, and understands `clock` (its wall clock is so many seconds
-off), `groups` (false: it has no control groups) and the signal USR2: its event loop hangs a while.
+Either understands `protocol`: the newest version that it speaks. A spoke dials again within two
+seconds, and understands `clock` (its wall clock is so many seconds off), `groups` (false: it has no
+control groups) and the signal USR2: its event loop hangs a while.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from coord.cli import hub as hub_command
 from coord.cli import local_spoke
 from coord.cli.daemon import log_to_stderr, run_fast
 from hub.settings import HubSettings
-from spoke import app, groups, link
+from protocol import handshake
+from protocol.limits import PROTOCOL_VERSION
+from spoke import app, connection, groups, link
 from spoke.settings import SpokeSettings
 
 BLOCKED_S: Final = 4.0
@@ -31,9 +34,11 @@ BLOCKED_S: Final = 4.0
 
 def main(kind: str, settings: str) -> int:
     log_to_stderr()
-    if kind == "hub":
-        return run_fast(hub_command._run(HubSettings.model_validate_json(settings)))
     said = json.loads(settings)
+    version = said.pop("protocol", PROTOCOL_VERSION)
+    handshake.PROTOCOL_VERSION = connection.PROTOCOL_VERSION = version  # type: ignore[misc]
+    if kind == "hub":
+        return run_fast(hub_command._run(HubSettings.model_validate(said)))
     _set_clock(said.pop("clock", 0))
     if not said.pop("groups", True):
         groups.find = lambda _: None
