@@ -111,6 +111,8 @@ class Hub:
     swarm = _waits(client.Hub.swarm)
     status = _waits(client.Hub.status)
     message = _waits(client.Hub.message)
+    questions = _waits(client.Hub.questions)
+    answer = _waits(client.Hub.answer)
     abort = _waits(client.Hub.abort)
     resume = _waits(client.Hub.resume)
     events = _iterates(client.Hub.events)

@@ -10,6 +10,7 @@ from coord.caller import Caller, link, params_of, read_answer
 from coord.line import PATIENCE_SECONDS
 from protocol.errors import LinkLost
 from protocol.ops import catalogue as ops
+from protocol.ops.questions import Answered, Permissions, Question
 from protocol.ops.sessions import (
     Cleanup,
     Delivered,
@@ -56,6 +57,7 @@ class Work(TypedDict, total=False):
     run_timeout_ms: int
     grant_depth: int
     grant_children: int
+    permissions: Permissions | Mapping[str, object]
 
 
 class Hub(Caller):
@@ -106,6 +108,24 @@ class Hub(Caller):
             "on_unsupported": on_unsupported, "message_id": message_id, "wait_ms": wait_ms,
         }  # fmt: skip
         return await self.ask(ops.MESSAGE, given)
+
+    async def questions(
+        self, session_id: str | None = None, *, all: bool = False, limit: int | None = None
+    ) -> list[Question]:
+        """What agents ask whether they may, oldest first; ``all``: what is settled, too."""
+        given = {"session_id": session_id, "all": all, "limit": limit}
+        return (await self.ask(ops.QUESTIONS, given)).questions
+
+    async def answer(
+        self, session_id: str, decision: Literal["allow", "deny"], *, question: int | None = None,
+        message: str = "", wait_ms: int | None = None,
+    ) -> Answered:  # fmt: skip
+        """Answer a question; the open one, if there is only one. ``message`` is for the agent."""
+        given = {
+            "session_id": session_id, "decision": decision, "question": question,
+            "message": message, "wait_ms": wait_ms,
+        }  # fmt: skip
+        return await self.ask(ops.ANSWER, given)
 
     async def abort(
         self, session_id: str, *, reason: str = "", grace_ms: int | None = None,

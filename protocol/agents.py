@@ -15,6 +15,7 @@ class Abilities(NamedTuple):
 
     modes: frozenset[str]
     resume: bool = True
+    asks: bool = True  #: whether it may use a tool, of who decides for it
     reports_waits: bool = False  #: says when its provider keeps it waiting
 
 
@@ -24,7 +25,7 @@ _STEERED: Final = frozenset({"queue", "steer", "interrupt"})
 ABILITIES: Final[Mapping[str, Abilities]] = {
     "claude": Abilities(_STEERED, reports_waits=True),
     "codex": Abilities(_STEERED, reports_waits=True),
-    "command": Abilities(frozenset({"queue"}), resume=False),
+    "command": Abilities(frozenset({"queue"}), resume=False, asks=False),
     "gemini": Abilities(_TURNS),
     "opencode": Abilities(_STEERED),
 }

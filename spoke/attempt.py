@@ -12,7 +12,7 @@ from typing import Final, TypeVar, assert_never
 from pydantic import JsonValue
 
 from protocol.errors import CallError
-from protocol.ops.wire import InventoryItem, MessageOrder, StartOrder
+from protocol.ops.wire import AnswerOrder, InventoryItem, MessageOrder, StartOrder
 from spoke import outfit
 from spoke.chores import Chores
 from spoke.core import story
@@ -47,6 +47,7 @@ class Attempt:
         self._folder = Folder(rooms.settings.places, key)
         self._life = Life()
         self._messages: dict[str, MessageOrder] = {}
+        self._answers: dict[int, AnswerOrder] = {}
         self._making: asyncio.Task[Outfit] | None = None
         self._outfit: Outfit | None = None
         self._worktree = Path(order.worktree) if order.worktree else None
@@ -95,6 +96,10 @@ class Attempt:
     def say(self, message: MessageOrder) -> None:
         self._messages[message.message_id] = message
         self.tell(story.MessageOrdered(message.message_id))
+
+    def answer(self, order: AnswerOrder) -> None:
+        self._answers.setdefault(order.question, order)
+        self.tell(story.AnswerOrdered(order.question))
 
     async def find(self) -> None:
         """After a restart: take it up where the daemon before us left it.
@@ -154,8 +159,10 @@ class Attempt:
             case _:
                 await self._speak(effect)
 
-    async def _speak(self, effect: story.SendMessage | story.SendStop | story.WaitGrace) -> None:
+    async def _speak(self, effect: story.Speech) -> None:
         match effect:
+            case story.SendAnswer(question):
+                await self._watch.answer(self._answers[question])
             case story.SendMessage(id):
                 said = self._messages[id]
                 await self._watch.message(id, said.text, said.mode)

@@ -10,6 +10,7 @@ from typing import Final
 from protocol.errors import CallError
 from protocol.handshake import Verdict
 from protocol.ops.wire import (
+    AnswerOrder,
     InventoryItem,
     MessageOrder,
     Order,
@@ -79,6 +80,8 @@ class Attempts:
             attempt = self._add(key, held.start)
             for message in held.messages:
                 attempt.say(message)
+            for answer in held.answers:
+                attempt.answer(answer)
             for stop in held.stops:
                 attempt.tell(story.StopOrdered(_stop(stop)))
             self._chores.start(self._find(attempt), f"taking over {key}")
@@ -134,6 +137,8 @@ class Attempts:
         match order.body:
             case MessageOrder() as message:
                 attempt.say(message)
+            case AnswerOrder() as answer:
+                attempt.answer(answer)
             case StopOrder() as stop:
                 attempt.tell(story.StopOrdered(_stop(stop)))
             case None:
@@ -211,6 +216,7 @@ def _heed(attempt: Attempt, verdict: Verdict) -> None:
 _BODIES: Final[Mapping[str, type[object]]] = {
     "start": StartOrder,
     "message": MessageOrder,
+    "answer": AnswerOrder,
     "stop": StopOrder,
     "forget": type(None),
 }

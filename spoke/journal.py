@@ -19,7 +19,7 @@ from pydantic_core import to_json
 
 from protocol.errors import DataLoss
 from protocol.ops.shapes import Shape
-from protocol.ops.wire import MessageOrder, Order, StartOrder, StopOrder
+from protocol.ops.wire import AnswerOrder, MessageOrder, Order, StartOrder, StopOrder
 from spoke.supervisor.assignment import write_whole
 
 
@@ -40,6 +40,7 @@ class Held:
     start: StartOrder | None = None
     stops: list[StopOrder] = field(default_factory=list[StopOrder])
     messages: list[MessageOrder] = field(default_factory=list[MessageOrder])
+    answers: list[AnswerOrder] = field(default_factory=list[AnswerOrder])
     orders: list[Order] = field(default_factory=list[Order])
 
 
@@ -135,6 +136,8 @@ class Journal:
                 held.start = start
             case MessageOrder() as message:
                 held.messages.append(message)
+            case AnswerOrder() as answer:
+                held.answers.append(answer)
             case StopOrder() as stop:
                 held.stops.append(stop)
             case None:

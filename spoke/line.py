@@ -52,6 +52,11 @@ class Supervisor:
             raise ResourceExhausted("STDIN_FULL", "the agent does not read what it was sent")
         return cast("Delivery", answer["state"])
 
+    async def answer(self, question: int, decision: str, by: str, message: str) -> None:
+        """The decision itself shows in the spool. Said again, it is not heard."""
+        said = {"question": question, "decision": decision, "by": by, "message": message}
+        await self._wire.request({"op": "answer", **said})
+
     async def stop(
         self,
         outcome: Literal["aborted", "blocked"],

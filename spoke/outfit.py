@@ -80,7 +80,7 @@ async def make(key: Key, order: StartOrder, folder: Folder, rooms: Rooms) -> Out
 
 
 async def _furnish(order: StartOrder, folder: Folder, rooms: Rooms, plan: Plan) -> None:
-    await in_thread(folder.furnish, order.prompt, order.credential)
+    await in_thread(folder.furnish, instructed(order, plan), order.credential)
     if plan.before_first:
         env = environment.of_agent(rooms.environ, order.env, plan)
         await rooms.first_starts.over(plan.before_first, env, folder.path)
@@ -101,7 +101,7 @@ def assignment(
         worktree=worktree.path,
         branch=worktree.branch,
         repo=order.repo,
-        prompt=order.prompt,
+        prompt=instructed(order, plan),
         prompt_file=folder.prompt,
         url=rooms.url,
         token_file=folder.credential,
@@ -153,11 +153,24 @@ def _talk(order: StartOrder, outfit: Outfit, linger_ms: int, *, told: bool) -> T
         "minuteApart": plan.minute_apart,
         "lingerMs": linger_ms if order.stdin == "open" else 0,
         "base": outfit.worktree.base_commit,
+        "permissions": [
+            layer.model_dump(mode="json", by_alias=True) for layer in order.permissions
+        ],
+        "asked": order.asked,
+        "model": order.model,
+        "instructions": order.instructions,
     }
+
+
+def instructed(order: StartOrder, plan: Plan) -> str:
+    """The prompt; behind what its role says, where the agent is not told that otherwise."""
+    if plan.instructed or not order.instructions:
+        return order.prompt
+    return f"{order.instructions}\n\n{order.prompt}"
 
 
 def _first(order: StartOrder, plan: Plan, *, told: bool) -> str | None:
     """A conversation that is taken up again knows its task; one that takes over is told."""
     if not plan.resume:
-        return "\n\n".join(filter(None, (order.brief, order.prompt))) or None
+        return "\n\n".join(filter(None, (order.brief, instructed(order, plan)))) or None
     return None if told else GO_ON

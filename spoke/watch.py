@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from protocol.errors import ResourceExhausted, Unavailable
+from protocol.ops.wire import AnswerOrder
 from spoke.core.story import Stop
 from spoke.flight import in_thread
 from spoke.folder import Folder
@@ -57,6 +58,15 @@ class Watch:
                 continue
             except Unavailable:
                 pass
+            return
+
+    async def answer(self, order: AnswerOrder) -> None:
+        """As `message`."""
+        if self._line is None:
+            return
+        try:
+            await self._line.answer(order.question, order.decision, order.by, order.message)
+        except Unavailable:
             return
 
     async def stop(self, stop: Stop) -> None:

@@ -19,7 +19,7 @@ from protocol.ops.sessions import (
     UsageSum,
 )
 from protocol.ops.spokes import HubView, SpokeView, TokenView
-from protocol.session import State
+from protocol.session import Activity, State
 
 
 def now() -> datetime:
@@ -70,7 +70,7 @@ SESSIONS: Sequence[Column[SessionView]] = (
     Column("SINCE", lambda s: age(s.state_since, now())),
     Column("SPOKE", lambda s: s.spoke or "-"),
     Column("BRANCH", lambda s: s.branch),
-    Column("WHY", lambda s: s.reason or _limited(s)),
+    Column("WHY", lambda s: s.reason or _limited(s) or _waits(s)),
     Column("ATTEMPT", lambda s: str(s.attempt), wide=True),
     Column("AGENT", lambda s: s.agent, wide=True),
     Column("PARENT", lambda s: s.parent_session_id or "-", wide=True),
@@ -152,6 +152,15 @@ TOKENS: Sequence[Column[TokenView]] = (
 )
 
 
+def _waits(of: SessionView) -> str:
+    """What its agent waits for: an answer, or its provider."""
+    said = of.agent_state
+    if said is None or of.activity not in (Activity.WAITING, Activity.RATE_LIMITED):
+        return ""
+    number = "" if said.question is None else f" (/{said.question})"
+    return f"{said.note or ''}{number}".strip()
+
+
 def _work(of: SpokeView) -> str:
     if of.state == "revoked":
         return "-"
@@ -203,6 +212,7 @@ def _agent(said: AgentView | None) -> list[tuple[str, str]]:
     return [
         ("conversation", said.session_id or ""),
         ("waits", f"{said.note or ''} {_until(said.until)}".strip()),
+        ("question", "" if said.question is None else str(said.question)),
         ("failure", f"{failure.kind}: {failure.message}" if failure else ""),
         ("not before", _until(failure.retry_at) if failure else ""),
         ("advice", failure.advice if failure else ""),

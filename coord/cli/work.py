@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from coord.context import session_repo
 from protocol.agents import ABILITIES
 from protocol.errors import InvalidArgument
 from protocol.ops.sessions import Fallback
+from protocol.permissions import rule
 
 PROMPT_MAX: Final = 256 * 1024  #: characters
 
@@ -49,6 +51,21 @@ def add_work(parser: argparse.ArgumentParser) -> None:
     said.add_argument(
         "--stdin", choices=["open", "closed"], help="open (default): messages are written to it"
     )
+    may = parser.add_argument_group("what its agent may do (docs/agents.md)")
+    for decision in ("allow", "ask", "deny"):
+        may.add_argument(
+            f"--{decision}",
+            metavar="RULE",
+            dest="rules",
+            action="append",
+            type=partial(_rule, decision),
+            help=f"{decision} TOOL or TOOL(PATTERN); the first rule that matches decides",
+        )
+    may.add_argument(
+        "--otherwise", choices=["allow", "ask", "deny"], help="where no rule matches; allow"
+    )
+    may.add_argument("--answer-within", metavar="TIME", type=duration, help="what it asks; 10m")
+    may.add_argument("--unanswered", choices=["allow", "deny"], help="by then; deny")
     tree = parser.add_argument_group("its place in the tree, and for how long")
     tree.add_argument("--parent", metavar="REF", help="id, branch or task of another session")
     tree.add_argument("--on-parent-abort", choices=["abort-dependents", "continue-running"])
@@ -78,9 +95,27 @@ async def work_of(hub: Hub, args: argparse.Namespace) -> dict[str, object]:
         "until": args.until,
         "run_timeout_ms": args.run_timeout,
         "queue_timeout_ms": args.queue_timeout,
+        "permissions": _permissions(args),
         **_program(args.agent, args.program),
     }
     return {name: value for name, value in said.items() if value is not None}
+
+
+def _permissions(args: argparse.Namespace) -> dict[str, object] | None:
+    said = {
+        "rules": args.rules,
+        "default": args.otherwise,
+        "answer_within_ms": args.answer_within,
+        "unanswered": args.unanswered,
+    }
+    return {name: value for name, value in said.items() if value is not None} or None
+
+
+def _rule(decision: str, text: str) -> str:
+    try:
+        return str(rule(f"{decision} {text}"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def repo_of(said: str | None) -> str:

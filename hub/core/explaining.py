@@ -21,6 +21,14 @@ class Parked:
 
 
 @dataclass(frozen=True, slots=True)
+class Asks:
+    number: int
+    what: str
+    until: datetime | None
+    unanswered: str  #: allow or deny
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     session_id: str
     state: State
@@ -48,6 +56,7 @@ class Situation:
     lease_ends: datetime | None  #: its spoke is silent: when that is called out of reach
     replaced_at: datetime | None  #: it is replaceable: when it is started elsewhere
     stop_waits_since: datetime | None  #: a stop order that its spoke has not taken
+    asks: Asks | None  #: what its agent waits to be told whether it may
     doubt: str | None  #: why nobody is called out of reach, or given up, just now
     parked: Parked | None  #: while it is queued
     tried: Sequence[str]  #: what failed before, each with what was done about it
@@ -145,6 +154,8 @@ def _starting(now: Situation) -> Story:
 
 
 def _running(now: Situation) -> Story:
+    if now.asks is not None:
+        return _asking(now, now.asks)
     then = "aborted when its time is over" if now.run_deadline else "ends when its agent ends"
     return Story(
         f"its agent works on {now.spoke}{_silent(now)}",
@@ -153,6 +164,21 @@ def _running(now: Situation) -> Story:
         [
             f"coordctl logs -f {now.session_id}",
             f"coordctl message {now.session_id} TEXT",
+            f"coordctl abort {now.session_id}",
+        ],
+    )
+
+
+def _asking(now: Situation, asks: Asks) -> Story:
+    one = f"{now.session_id}/{asks.number}"
+    settled = {"allow": "allowed", "deny": "denied"}[asks.unanswered]
+    return Story(
+        f"its agent asks whether it may {asks.what}{_silent(now)}",
+        f"{settled} if nobody answers in time" + _if_silent(now),
+        now.lease_ends or asks.until,
+        [
+            f"coordctl answer {one} allow",
+            f"coordctl answer {one} deny --message WHY",
             f"coordctl abort {now.session_id}",
         ],
     )

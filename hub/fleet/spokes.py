@@ -20,7 +20,7 @@ from protocol.codec import Object, encode
 from protocol.errors import CallError, LinkLost, ResourceExhausted, Unavailable
 from protocol.limits import MAX_FRAME_BYTES
 from protocol.ops.catalogue import SPOKE_ORDERS
-from protocol.ops.wire import MessageOrder, Order, OrdersTaken, StartOrder, StopOrder
+from protocol.ops.wire import AnswerOrder, MessageOrder, Order, OrdersTaken, StartOrder, StopOrder
 from protocol.switchboard import LinkId
 
 logger = logging.getLogger(__name__)
@@ -216,11 +216,13 @@ class Spokes:
         return row.seq
 
     async def _order(self, spoke: Connected, row: OrderRow) -> Order:
-        body: StartOrder | MessageOrder | StopOrder | None = None
+        body: StartOrder | MessageOrder | AnswerOrder | StopOrder | None = None
         if row.kind == "start":
             body = await self._start(spoke, row)
         elif row.kind == "message":
             body = MessageOrder.model_validate(row.body)
+        elif row.kind == "answer":
+            body = AnswerOrder.model_validate(row.body)
         elif row.kind == "stop":
             body = StopOrder.model_validate(row.body)
         return Order.model_validate(
@@ -263,6 +265,7 @@ class Spokes:
             "resumed": True,
             "begun_at": was.base_commit,
             "saved": was.saved,
+            "asked": was.asked,
             # A conversation is on the disk of the machine where it was held.
             "agent_session_id": was.worktree and was.agent_session_id,
             "brief": await self._brief(row, was),

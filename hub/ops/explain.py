@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from hub.core import explaining
 from hub.core.failing import jitter
 from hub.core.placement import Room, Waiting
 from hub.desk import Asked, Desk, check_reach
-from hub.ops import views
+from hub.ops import answer, views
 from hub.ops.registry import Operation
 from hub.store.rows.fleet import ReachRow
 from hub.store.rows.sessions import ViewRow
@@ -16,7 +16,7 @@ from hub.store.rows.spokes import SpokeRow
 from hub.store.sessions import no_session
 from protocol.ops.catalogue import EXPLAIN
 from protocol.ops.sessions import ExplainParams, Explanation, PastFailure
-from protocol.session import State
+from protocol.session import Activity, State
 
 
 async def explain(desk: Desk, asked: Asked[ExplainParams]) -> Explanation:
@@ -27,7 +27,8 @@ async def explain(desk: Desk, asked: Asked[ExplainParams]) -> Explanation:
     if reach is None:
         raise no_session(row.session_id)
     doubt = await desk.store.fleet.doubt()
-    story = explaining.explain(_situation(desk, row, spokes, reach, doubt))
+    asks = await _asks(desk, row)
+    story = explaining.explain(_situation(desk, row, spokes, reach, doubt, asks))
     return Explanation(
         session=views.session(row),
         fact=story.fact,
@@ -39,8 +40,9 @@ async def explain(desk: Desk, asked: Asked[ExplainParams]) -> Explanation:
 
 
 def _situation(
-    desk: Desk, row: ViewRow, spokes: list[SpokeRow], reach: ReachRow, doubt: str | None
-) -> explaining.Situation:
+    desk: Desk, row: ViewRow, spokes: list[SpokeRow], reach: ReachRow, doubt: str | None,
+    asks: explaining.Asks | None,
+) -> explaining.Situation:  # fmt: skip
     settings = desk.settings
     lost_after = settings.laptop_lost_after_seconds if reach.laptop else settings.lost_after_seconds
     replaced_at = None
@@ -82,6 +84,7 @@ def _situation(
         lease_ends=reach.lease_ends,
         replaced_at=replaced_at,
         stop_waits_since=reach.stop_waits,
+        asks=asks,
         doubt=doubt,
         parked=_parked(row),
         tried=[_tried(one) for one in views.failures(row.failures) if one.action != "stop"],
@@ -111,6 +114,21 @@ def _tried(one: PastFailure) -> str:
 def _advice(row: ViewRow) -> str | None:
     said = views.object_of(views.object_of(row.result).get("failure")).get("advice")
     return said if isinstance(said, str) else None
+
+
+async def _asks(desk: Desk, row: ViewRow) -> explaining.Asks | None:
+    """The question that it waits for, of those that nobody has answered."""
+    if row.activity != Activity.WAITING:
+        return None
+    rows = await desk.store.questions.asked(
+        session_id=row.session_id, below=None, only_open=True, limit=10
+    )
+    for one in map(answer.question, rows):
+        if one.state == "open":
+            until = None if one.until is None else datetime.fromtimestamp(one.until / 1_000, UTC)
+            what = f"{one.tool}: {one.what}"
+            return explaining.Asks(one.question, what, until, one.unanswered)
+    return None
 
 
 def _sentence(row: ViewRow) -> str | None:

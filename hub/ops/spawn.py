@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from pydantic_core import to_json
 
 from hub.bells import SPAWNED
+from hub.core import permitted
 from hub.desk import Asked, Desk, check_reach
 from hub.ops import views
 from hub.ops.aborting import abort_one
@@ -39,7 +40,7 @@ async def spawn(desk: Desk, asked: Asked[SpawnParams]) -> Spawned:
     """
     params = asked.params
     new = _new_session(desk, asked, params)
-    storing = asyncio.create_task(_store(desk, asked, new))
+    storing = asyncio.create_task(_store(desk, asked, params, new))
     try:
         with desk.bells.listening(new.session_id) as bell:
             stored = await asyncio.shield(storing)
@@ -62,14 +63,14 @@ async def _take_back(desk: Desk, asked: Asked[object], storing: asyncio.Task[Sto
             await abort_one(desk, stored.session_id, asked.principal.owner, why)
 
 
-async def _store(desk: Desk, asked: Asked[object], new: NewSession) -> Stored:
+async def _store(desk: Desk, asked: Asked[object], params: SpawnParams, new: NewSession) -> Stored:
     """Make a session durable and wake placement."""
     if new.parent_id is not None:
         await check_reach(desk, asked.principal, new.parent_id, own=True)
     if new.wanted_spoke is not None:
         await desk.store.exchange.spoke(new.wanted_spoke)  # NotFound at once, not a wait for ever
     if asked.principal.role is Role.SESSION:
-        new = await _within_grant(desk, new)
+        new = await _within_permissions(desk, await _within_grant(desk, new), params)
         stored = await desk.store.spawner.spawn_within_grant(new)
     else:
         stored = await desk.store.spawner.spawn(new)
@@ -82,6 +83,8 @@ async def _store(desk: Desk, asked: Asked[object], new: NewSession) -> Stored:
 
 def _new_session(desk: Desk, asked: Asked[object], params: SpawnParams) -> NewSession:
     session_id = ids.new_session()
+    layers = permitted.layer(params.permissions)
+    permitted.check_asks(params, layers)
     if params.branch is not None:
         words.check_branch(params.branch)
     if params.base is not None:
@@ -113,6 +116,7 @@ def _new_session(desk: Desk, asked: Asked[object], params: SpawnParams) -> NewSe
             "env": dict(params.env),
             "stdin": params.stdin,
             **_fallback(params),
+            **({"permissions": layers} if layers else {}),
             **_fence(desk, params),
         },
         labels=params.labels,
@@ -151,6 +155,15 @@ async def _within_grant(desk: Desk, new: NewSession) -> NewSession:
         grant_depth=max(0, min(new.grant_depth, above.depth - 1)),
         grant_children=min(new.grant_children, above.children),
     )
+
+
+async def _within_permissions(desk: Desk, new: NewSession, params: SpawnParams) -> NewSession:
+    """What a session may not do itself, what it spawns may not do for it."""
+    above = await desk.store.questions.layers(new.parent_id or "")
+    permitted.check_within(above, params)
+    layers = [*above, *permitted.layer(params.permissions)]
+    permitted.check_asks(params, layers)
+    return replace(new, spec={**new.spec, "permissions": layers}) if layers else new
 
 
 def _fingerprint(params: SpawnParams) -> bytes:

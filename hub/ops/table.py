@@ -6,6 +6,7 @@ from typing import Final
 
 from hub.ops import (
     abort,
+    answer,
     append,
     cleanup,
     discover,
@@ -32,6 +33,7 @@ OPERATIONS: Final[tuple[Registered, ...]] = (
     swarm.OPERATION,
     status.OPERATION,
     message.OPERATION,
+    *answer.OPERATIONS,
     abort.OPERATION,
     resume.OPERATION,
     events.OPERATION,

@@ -8,6 +8,7 @@ from hub.store.fleet import Fleet
 from hub.store.keys import Keys
 from hub.store.policy import Policy
 from hub.store.postgres import Postgres
+from hub.store.questions import Questions
 from hub.store.resuming import Resuming
 from hub.store.sessions import Sessions
 from hub.store.spawning import Spawner
@@ -21,6 +22,7 @@ __all__ = [
     "Outbox",
     "Policy",
     "Postgres",
+    "Questions",
     "Resuming",
     "Sessions",
     "Spawner",
@@ -43,3 +45,4 @@ class Store:
         self.resuming = Resuming(postgres)
         self.policy = Policy(postgres)
         self.usage = Usages(postgres)
+        self.questions = Questions(postgres)

@@ -12,7 +12,17 @@ from typing import Final, Generic, Protocol, TypeVar
 import asyncpg
 
 import sql
-from hub.store.rows import access, exchange, fleet, policy, sessions, shared, spokes, usage
+from hub.store.rows import (
+    access,
+    exchange,
+    fleet,
+    policy,
+    questions,
+    sessions,
+    shared,
+    spokes,
+    usage,
+)
 from hub.store.trouble import translated
 
 Row = TypeVar("Row")
@@ -77,6 +87,11 @@ events_after: Final = Query("events_after", exchange.EventRow)
 story_of: Final = Query("story_of", exchange.StoryRow)
 note_saved: Final = Query("note_saved", shared.VerdictRow)
 ensure_partitions: Final = Query("ensure_partitions", exchange.MadeRow)
+
+answer_question: Final = Query("answer_question", questions.AnsweredRow)
+question_of: Final = Query("question_of", questions.QuestionRow)
+questions_asked: Final = Query("questions_asked", questions.QuestionRow)
+permissions_of: Final = Query("permissions_of", questions.LayersRow)
 
 insert_message: Final = Query("insert_message", exchange.MessageIdRow)
 message_state: Final = Query("message_state", exchange.MessageRow)

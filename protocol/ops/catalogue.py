@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from protocol.ops import sessions, spokes, wire
+from protocol.ops import questions, sessions, spokes, wire
 from protocol.ops.shapes import Nothing, Params
 
 P = TypeVar("P", bound=Params, covariant=True)
@@ -72,6 +72,14 @@ STATUS: Final = Op(
 MESSAGE: Final = Op(
     "coord.message", "Say something to a session's agent. Delivered once, in order.",
     Kind.MUTATION, sessions.MessageParams, sessions.Delivered, _WRITERS,
+)  # fmt: skip
+QUESTIONS: Final = Op(
+    "coord.questions", "What agents ask whether they may, and wait for.",
+    Kind.QUERY, questions.QuestionsParams, questions.QuestionList, _READERS, idempotent=True,
+)  # fmt: skip
+ANSWER: Final = Op(
+    "coord.answer", "Allow or deny what an agent asks for: once.",
+    Kind.MUTATION, questions.AnswerParams, questions.Answered, _WRITERS,
 )  # fmt: skip
 ABORT: Final = Op(
     "coord.abort", "End a session and all below it; answers with a receipt.",
@@ -182,7 +190,8 @@ SESSION_SAVED: Final = Op(
 CATALOGUE: Final[Mapping[str, Op[Params, BaseModel]]] = {
     op.name: op
     for op in (
-        SPAWN, SWARM, STATUS, MESSAGE, ABORT, RESUME, EVENTS, WAIT, NOTIFY, CLEANUP, EXPLAIN,
+        SPAWN, SWARM, STATUS, MESSAGE, QUESTIONS, ANSWER, ABORT, RESUME,
+        EVENTS, WAIT, NOTIFY, CLEANUP, EXPLAIN,
         SPOKE_LIST, SPOKE_CORDON, SPOKE_DRAIN, SPOKE_INVITE, SPOKE_REVOKE, SPOKE_ENROLL,
         TOKEN_CREATE, TOKEN_LIST, TOKEN_REVOKE, HUB_TICKET, HUB_LIST, HUB_DRAIN,
         DISCOVER, SESSION_APPEND,

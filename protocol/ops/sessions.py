@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt
 
+from protocol.ops.questions import Permissions
 from protocol.ops.shapes import (
     Count,
     Environment,
@@ -68,6 +69,7 @@ class Work(Params):
     run_timeout_ms: Milliseconds | None = None  #: aborted when still running by then
     grant_depth: Depth = 3  #: how many levels this session may spawn below itself
     grant_children: Children = 8  #: how many live children it may have
+    permissions: Permissions | None = None  #: of its agent's tools; without, all is allowed
 
 
 class SpawnParams(Work):
@@ -188,6 +190,7 @@ class AgentView(Shape):
     session_id: str | None = None  #: its own id of the conversation
     note: str | None = None  #: why it is rate_limited or waiting
     until: Count | None = None  #: and until when, ms since 1970
+    question: Count | None = None  #: the number of the question that it waits for
     usage: Usage | None = None
     total: UsageSum | None = None  #: of all its attempts
     failure: FailureView | None = None  #: that ended it

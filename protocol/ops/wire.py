@@ -32,6 +32,15 @@ RECORD_KINDS: Final = frozenset(
 )  # fmt: skip
 
 
+class PermissionLayer(Shape):
+    """What one who may say so allows: the first rule that matches, else the default."""
+
+    rules: list[str] = []  #: as `protocol/permissions.py` reads them
+    default: Literal["allow", "ask", "deny"] = "allow"
+    answer_within_ms: Milliseconds
+    unanswered: Literal["allow", "deny"] = "deny"  #: what holds when nobody has answered
+
+
 class StartOrder(Shape):
     """Everything a spoke needs to run one attempt."""
 
@@ -53,6 +62,11 @@ class StartOrder(Shape):
     saved: str | None = None  #: the newest commit that its work was saved as
     agent_session_id: str | None = None  #: the agent's own, to go on with
     brief: str = ""  #: what a new conversation is told of the ones before, ahead of the prompt
+    permissions: list[PermissionLayer] = []  #: of several, the strictest decides
+    asked: Count = 0  #: how many questions attempts before this one have asked
+    model: str | None = None
+    instructions: str = ""  #: of its role, for its system prompt
+    mission: str = ""  #: what MISSION.md is to say
     credential: str  #: the session token of this attempt; never stored by the hub
     fence_ms: Milliseconds | None = None  #: without contact for so long, it ends itself
 
@@ -62,6 +76,15 @@ class MessageOrder(Shape):
     text: str
     mode: str = "queue"
     sender: str | None = None  #: a session id when it comes from another session: untrusted text
+
+
+class AnswerOrder(Shape):
+    """To a question of this attempt. ``by``: who gave it."""
+
+    question: Count
+    decision: Literal["allow", "deny"]
+    message: str = ""
+    by: str
 
 
 class StopOrder(Shape):
@@ -76,10 +99,10 @@ class Order(Shape):
     """One line of a spoke's outbox. ``seq`` grows by one; a seq seen before is not acted on."""
 
     seq: Count
-    kind: Literal["start", "message", "stop", "forget"]
+    kind: Literal["start", "message", "answer", "stop", "forget"]
     session_id: Word
     attempt: Attempt
-    body: StartOrder | MessageOrder | StopOrder | None = None
+    body: StartOrder | MessageOrder | AnswerOrder | StopOrder | None = None
 
 
 class OrdersParams(Params):

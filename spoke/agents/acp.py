@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from protocol.failure import Signal, classify
 from spoke.agents.agent import Plan
 from spoke.agents.tongue import (
+    Asked,
     Denied,
     Event,
     Ready,
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from protocol.ops.wire import StartOrder
-    from spoke.agents.tongue import Json
+    from spoke.agents.tongue import AfterDenial, Json, Settlement
+    from spoke.core.permitting import Kind
 
 _DENIED: Final = re.compile(r"permission|denied|not allowed|rejected", re.IGNORECASE)
 
@@ -53,6 +55,20 @@ class Profile(NamedTuple):
     minute_apart: bool = False
     needs_author: bool = False
     before_first: Sequence[str] = ()  #: the arguments; its first start makes a store of its own
+    asking_env: Mapping[str, str] = {}  #: with which it asks before it uses a tool
+    after_denial: AfterDenial = "goes on"
+    model_args: Sequence[str] = ()  #: before the name of a model
+    model_env: str = ""  #: the variable that holds settings with the model in them, in JSON
+
+
+_KINDS: Final[Mapping[str, Kind]] = {
+    "execute": "run", "edit": "edit", "delete": "edit", "move": "edit", "read": "read",
+    "search": "read", "fetch": "fetch",
+}  # fmt: skip
+_OTHER: Final[Kind] = "other"
+_OPTIONS: Final[Mapping[Settlement, Sequence[str]]] = {
+    "allow": ("allow_once", "allow_always"), "deny": ("reject_once", "reject_always"), "cancel": (),
+}  # fmt: skip
 
 
 class Acp:
@@ -66,12 +82,16 @@ class Acp:
     def plan(self, order: StartOrder, key: str) -> Plan:
         profile = self.profile
         program, *rest = profile.argv
-        argv = [order.command or program, *rest, *order.args]
+        model = (*profile.model_args, order.model) if order.model and profile.model_args else ()
+        argv = [order.command or program, *rest, *model, *order.args]
+        env = {**profile.env, **(profile.asking_env if order.permissions else {})}
+        if order.model and profile.model_env:
+            env[profile.model_env] = encode({"model": order.model})
         id = order.agent_session_id
         before_first = [argv[0], *profile.before_first] if profile.before_first else ()
         return Plan(
-            argv, profile.env, "open", profile.passes, profile.name, id, id is not None,
-            profile.minute_apart, profile.needs_author, before_first,
+            argv, env, "open", profile.passes, profile.name, id, id is not None,
+            profile.minute_apart, needs_author=profile.needs_author, before_first=before_first,
         )  # fmt: skip
 
 
@@ -86,10 +106,15 @@ class AcpTongue:
         self._turns: set[int] = set()  #: prompts without an answer
         self._tools: set[str] = set()  #: that were told as started in this turn
         self._failed: TurnEnded | None = None
+        self._options: dict[str, tuple[object, Mapping[str, str]]] = {}  #: of open questions
         self._replaying = False
         self._said: list[str] = []
         self._cost: float | None = None
         self._context: tuple[int | None, int | None] = (None, None)
+
+    @property
+    def after_denial(self) -> AfterDenial:
+        return self._profile.after_denial
 
     def open(self) -> Sequence[str]:
         able = {"fs": {"readTextFile": False, "writeTextFile": False}, "terminal": False}
@@ -108,13 +133,21 @@ class AcpTongue:
         params = {"sessionId": self._session_id}
         return [encode({"jsonrpc": "2.0", "method": "session/cancel", "params": params})]
 
+    def answer(self, id: str, settlement: Settlement, why: str) -> Sequence[str]:
+        asked, options = self._options.pop(id, (id, {}))
+        chosen = next((options[one] for one in _OPTIONS[settlement] if one in options), None)
+        outcome = (
+            {"outcome": "selected", "optionId": chosen} if chosen else {"outcome": "cancelled"}
+        )
+        return [encode({"jsonrpc": "2.0", "id": asked, "result": {"outcome": outcome}})]
+
     def read(self, line: str, now: int) -> Sequence[Event]:
         said = decode(line)
         match said:
             case {"method": "session/update", "params": dict()}:
                 return self._update(as_object(as_object(said["params"]).get("update")))
             case {"method": str(), "id": int() | str()}:
-                return [*self._spoken(), *self._asked_about(said), _answer(said)]
+                return [*self._spoken(), *self._asked_for(said)]
             case {"id": int(id)} if id in self._asked:
                 return self._answered(id, *self._asked.pop(id), said)
             case _:
@@ -204,10 +237,17 @@ class AcpTongue:
         self._tools.add(id)
         return [ToolStarted(id, as_text(call.get("title")))]
 
-    def _asked_about(self, request: Json) -> list[Event]:
-        """Some tell of a tool only by asking whether it may be used."""
-        call = as_object(as_object(request.get("params")).get("toolCall"))
-        return self._tool_started(call) if call else []
+    def _asked_for(self, request: Json) -> list[Event]:
+        """Some tell of a tool only by asking. What else it wants of a client, we do not have."""
+        params = as_object(request.get("params"))
+        if request.get("method") != "session/request_permission":
+            error = {"code": -32601, "message": "not supported"}
+            return [Reply(encode({"jsonrpc": "2.0", "id": request.get("id"), "error": error}))]
+        call, id = as_object(params.get("toolCall")), str(request.get("id"))
+        options = as_objects(params.get("options"))
+        kinds = {as_text(one.get("kind")): as_text(one.get("optionId")) for one in options}
+        self._options[id] = (request.get("id"), kinds)
+        return [*(self._tool_started(call) if call else []), _asked(id, call)]
 
     def _spoken(self) -> list[Event]:
         text = "".join(self._said).strip()
@@ -239,17 +279,14 @@ def _tool_ended(update: Json) -> list[Event]:
     return [*([Denied(title)] if denied else []), ToolEnded(id, ok, title)]
 
 
-def _answer(request: Json) -> Event:
-    """It is allowed what it asks for; whatever else it wants of a client, we do not have."""
-    id = request.get("id")
-    if request.get("method") != "session/request_permission":
-        error = {"code": -32601, "message": "not supported"}
-        return Reply(encode({"jsonrpc": "2.0", "id": id, "error": error}))
-    options = as_objects(as_object(request.get("params")).get("options"))
-    kinds = {as_text(one.get("kind")): as_text(one.get("optionId")) for one in options}
-    chosen = kinds.get("allow_once") or kinds.get("allow_always")
-    outcome = {"outcome": "selected", "optionId": chosen} if chosen else {"outcome": "cancelled"}
-    return Reply(encode({"jsonrpc": "2.0", "id": id, "result": {"outcome": outcome}}))
+def _asked(id: str, call: Json) -> Asked:
+    kind = _KINDS.get(as_text(call.get("kind")), _OTHER)
+    title, given = as_text(call.get("title")), as_object(call.get("rawInput"))
+    what = as_text(given.get("command")) or as_text(given.get("url")) or title
+    places = [as_text(one.get("path")) for one in as_objects(call.get("locations"))]
+    named = as_text(given.get("filePath")) or as_text(given.get("filepath"))
+    paths = [path for path in (places or [named]) if path]
+    return Asked(id, kind, as_text(call.get("kind")), what, paths if kind != "run" else ())
 
 
 def _signal(error: Json) -> Signal:

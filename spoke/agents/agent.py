@@ -32,6 +32,7 @@ class Plan(NamedTuple):
     agent_session_id: str | None = None  #: of the conversation to go on with, or chosen by us
     resume: bool = False
     minute_apart: bool = False  #: its conversation is lost when it is taken up in the same minute
+    instructed: bool = False  #: it is told of its role by other means than its prompt
     needs_author: bool = False  #: it hides the person's git configuration from its commands
     before_first: Sequence[str] = ()  #: run alone before it is started for the first time
 

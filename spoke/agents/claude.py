@@ -9,6 +9,7 @@ from protocol.failure import FailureKind, Signal, classify
 from spoke.agents.agent import Plan
 from spoke.agents.tongue import (
     Accepted,
+    Asked,
     Denied,
     Event,
     Held,
@@ -20,6 +21,7 @@ from spoke.agents.tongue import (
     ToolStarted,
     TurnEnded,
     Usage,
+    Withdrawn,
     as_int,
     as_number,
     as_object,
@@ -30,10 +32,11 @@ from spoke.agents.tongue import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from protocol.ops.wire import StartOrder
-    from spoke.agents.tongue import Json
+    from spoke.agents.tongue import AfterDenial, Json, Settlement
+    from spoke.core.permitting import Kind
 
 PASSES: Final = frozenset(
     {
@@ -50,8 +53,20 @@ _UNTRUSTING: Final = ("--setting-sources", "user", "--strict-mcp-config")
 
 _SPEECH: Final = (
     "--print", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose",
-    "--permission-mode", "bypassPermissions", "--permission-prompt-tool", "stdio",
+    "--permission-prompt-tool", "stdio",
 )  # fmt: skip
+
+_KINDS: Final[Mapping[str, Kind]] = {
+    "Bash": "run", "Edit": "edit", "MultiEdit": "edit", "NotebookEdit": "edit", "Write": "edit",
+    "Glob": "read", "Grep": "read", "LS": "read", "NotebookRead": "read", "Read": "read",
+    "WebFetch": "fetch", "WebSearch": "fetch",
+}  # fmt: skip
+_OTHER: Final[Kind] = "other"
+_WHAT: Final = ("command", "url", "query", "file_path", "notebook_path", "path", "description")
+_PATHS: Final = ("file_path", "notebook_path", "path")
+
+#: Before each tool it asks this hook, which sends it on to ask: else it would only ask of some.
+_HOOK: Final = "coord"
 
 
 class Claude:
@@ -62,20 +77,32 @@ class Claude:
         resume = order.agent_session_id is not None
         id = order.agent_session_id or str(uuid.uuid5(uuid.NAMESPACE_OID, key))
         chosen = ("--resume", id) if resume else ("--session-id", id)
-        argv = [order.command or self.program, *_SPEECH, *_UNTRUSTING, *chosen, *order.args]
-        return Plan(argv, _QUIET, "open", PASSES, "claude", id, resume)
+        mode = ("--permission-mode", "default" if order.permissions else "bypassPermissions")
+        model = ("--model", order.model) if order.model else ()
+        role = ("--append-system-prompt", order.instructions) if order.instructions else ()
+        argv = [
+            order.command or self.program, *_SPEECH, *mode, *_UNTRUSTING, *chosen, *model, *role,
+            *order.args,
+        ]  # fmt: skip
+        return Plan(argv, _QUIET, "open", PASSES, "claude", id, resume, instructed=True)
 
 
 class ClaudeTongue:
+    after_denial: AfterDenial = "hears"
+
     def __init__(self, start: Start) -> None:
         self._session_id = start.agent_session_id or ""
+        self._asks = start.asks
+        self._asked: dict[str, Json] = {}  #: id of a request -> the input it asks about
         self._says: dict[str, str] = {}  #: the uuid of a line -> the message it carries
         self._controls = 0
         self._context_used = 0
         self._retry_at: int | None = None
 
     def open(self) -> Sequence[str]:
-        return [self._control({"subtype": "initialize"})]
+        hook = {"matcher": None, "hookCallbackIds": [_HOOK]}
+        hooks = {"hooks": {"PreToolUse": [hook]}} if self._asks else {}
+        return [self._control({"subtype": "initialize", **hooks})]
 
     def prompt(self, text: str, message_id: str) -> Sequence[str]:
         self._retry_at = None
@@ -95,13 +122,22 @@ class ClaudeTongue:
         """What it was told meanwhile and has not begun with would run next: that too is ended."""
         return [self._control({"subtype": "interrupt", "cancel_queued": True})]
 
+    def answer(self, id: str, settlement: Settlement, why: str) -> Sequence[str]:
+        given = self._asked.pop(id, {})
+        if settlement == "allow":
+            return [_response(id, {"behavior": "allow", "updatedInput": given})]
+        refusal = {"behavior": "deny", "message": why, "interrupt": settlement == "cancel"}
+        return [_response(id, refusal)]
+
     def read(self, line: str, now: int) -> Sequence[Event]:
         said = decode(line)
         match said.get("type"):
             case "control_response":
                 return self._answered(as_object(said.get("response")))
-            case "control_request":
-                return [self._allow(said)]
+            case "control_request" if "request" in said:
+                return self._asked_for(as_text(said.get("request_id")), as_object(said["request"]))
+            case "control_cancel_request":
+                return [Withdrawn(as_text(said.get("request_id")))]
             case "command_lifecycle" if said.get("state") == "started":
                 id = self._says.get(as_text(said.get("command_uuid")))
                 return [] if id is None else [Accepted(id)]
@@ -131,12 +167,21 @@ class ClaudeTongue:
         text = as_text(response.get("error"))
         return [TurnEnded("failed", classify(Signal(text=text)))]
 
-    def _allow(self, said: Json) -> Reply:
-        """It asks only what its mode does not allow by itself."""
-        given = as_object(as_object(said.get("request")).get("input"))
-        answer = {"behavior": "allow", "updatedInput": given}
-        response = {"subtype": "success", "request_id": said.get("request_id"), "response": answer}
-        return Reply(encode({"type": "control_response", "response": response}))
+    def _asked_for(self, id: str, request: Json) -> list[Event]:
+        match request.get("subtype"):
+            case "can_use_tool":
+                tool, given = as_text(request.get("tool_name")), as_object(request.get("input"))
+                self._asked[id] = given
+                what = next((text for key in _WHAT if (text := as_text(given.get(key)))), tool)
+                paths = [path for key in _PATHS if (path := as_text(given.get(key)))]
+                kind = _KINDS.get(tool, _OTHER)
+                return [Asked(id, kind, tool, what, paths or ([] if kind != "read" else ["."]))]
+            case "hook_callback":
+                said = {"hookEventName": "PreToolUse", "permissionDecision": "ask"}
+                return [Reply(_response(id, {"hookSpecificOutput": said}))]
+            case _:
+                response = {"subtype": "error", "request_id": id, "error": "not supported"}
+                return [Reply(encode({"type": "control_response", "response": response}))]
 
     def _assistant(self, message: Json) -> list[Event]:
         usage = as_object(message.get("usage"))
@@ -192,6 +237,11 @@ class ClaudeTongue:
         if failure.kind is FailureKind.RATE_LIMITED:
             failure = failure._replace(retry_at=self._retry_at)
         return TurnEnded("failed", failure)
+
+
+def _response(id: str, said: Json) -> str:
+    response = {"subtype": "success", "request_id": id, "response": said}
+    return encode({"type": "control_response", "response": response})
 
 
 def _denials(result: Json) -> list[Event]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Final
 
 from protocol.failure import Signal, classify
 from spoke.agents.agent import Plan
 from spoke.agents.tongue import (
     Accepted,
+    Asked,
     Denied,
     Event,
     Held,
@@ -19,27 +21,29 @@ from spoke.agents.tongue import (
     ToolStarted,
     TurnEnded,
     Usage,
+    Withdrawn,
     as_int,
     as_object,
+    as_objects,
     as_text,
     decode,
     encode,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from protocol.ops.wire import StartOrder
-    from spoke.agents.tongue import Json
+    from spoke.agents.tongue import AfterDenial, Json, Settlement
 
 PASSES: Final = frozenset(
     {"AZURE_OPENAI_API_KEY", "CODEX_API_KEY", "CODEX_HOME", "OPENAI_API_KEY", "OPENAI_BASE_URL"}
 )
 
-_DECISIONS: Final = {
-    "item/commandExecution/requestApproval": "accept",
-    "item/fileChange/requestApproval": "accept",
-}
+_DECISIONS: Final[Mapping[Settlement, str]] = {
+    "allow": "accept", "deny": "decline", "cancel": "cancel",
+}  # fmt: skip
+_SHELLS: Final = frozenset({"bash", "sh", "zsh", "dash"})
 
 
 class Codex:
@@ -48,16 +52,20 @@ class Codex:
     def plan(self, order: StartOrder, key: str) -> Plan:
         argv = [order.command or self.program, "app-server", *order.args]
         id = order.agent_session_id
-        return Plan(argv, {}, "open", PASSES, "codex", id, id is not None)
+        return Plan(argv, {}, "open", PASSES, "codex", id, id is not None, instructed=True)
 
 
 class CodexTongue:
+    after_denial: AfterDenial = "goes on"
+
     def __init__(self, start: Start) -> None:
         self._start = start
         self._thread = start.agent_session_id or ""
         self._turn = ""
         self._asked: dict[int, tuple[str, str]] = {}  #: id of a request -> method, message
         self._last_id = 0
+        self._changes: dict[str, list[str]] = {}  #: id of a file change -> its paths
+        self._approvals: dict[str, object] = {}  #: as text -> the id that it gave a question
         self._version = ""
         self._cancelled = False
 
@@ -92,11 +100,16 @@ class CodexTongue:
             self._request("thread/backgroundTerminals/clean", clean),
         ]
 
+    def answer(self, id: str, settlement: Settlement, why: str) -> Sequence[str]:
+        """It has no words for why."""
+        result = {"decision": _DECISIONS[settlement]}
+        return [encode({"id": self._approvals.pop(id, id), "result": result})]
+
     def read(self, line: str, now: int) -> Sequence[Event]:
         said = decode(line)
         match said:
             case {"method": str(method), "id": int() | str()}:
-                return [_answer(method, said)]
+                return [self._asked_for(method, said, as_object(said.get("params")))]
             case {"method": str(method), "params": dict()}:
                 return self._heard(method, as_object(said["params"]))
             case {"id": int(id)} if id in self._asked:
@@ -133,9 +146,13 @@ class CodexTongue:
         """Its sandbox does not let git commit in a linked worktree, so that it gets none here."""
         params: dict[str, object] = {
             "cwd": self._start.cwd,
-            "approvalPolicy": "never",
+            "approvalPolicy": "untrusted" if self._start.asks else "never",
             "sandbox": "danger-full-access",
         }
+        if self._start.model:
+            params["model"] = self._start.model
+        if self._start.instructions:
+            params["developerInstructions"] = self._start.instructions
         if not self._start.resume:
             return self._request("thread/start", params)
         return self._request("thread/resume", {**params, "threadId": self._thread})
@@ -148,7 +165,10 @@ class CodexTongue:
             case "turn/completed":
                 self._turn = ""
                 return [_ended(as_object(params.get("turn")))]
+            case "serverRequest/resolved":
+                return self._resolved(str(params.get("requestId")))
             case "item/started" | "item/completed":
+                self._note_changes(as_object(params.get("item")))
                 return _item(as_object(params.get("item")), done=method == "item/completed")
             case "thread/tokenUsage/updated":
                 return [_usage(as_object(params.get("tokenUsage")))]
@@ -158,13 +178,41 @@ class CodexTongue:
             case _:
                 return []
 
+    def _asked_for(self, method: str, request: Json, params: Json) -> Event:
+        id = str(request.get("id"))
+        self._approvals[id] = request.get("id")
+        match method:
+            case "item/commandExecution/requestApproval":
+                return Asked(id, "run", "shell", _command(as_text(params.get("command"))))
+            case "item/fileChange/requestApproval":
+                paths = self._changes.get(as_text(params.get("itemId")), [])
+                return Asked(id, "edit", "apply_patch", ", ".join(paths) or "files", paths)
+            case _:
+                del self._approvals[id]
+                error = {"code": -32601, "message": "not supported"}
+                return Reply(encode({"id": request.get("id"), "error": error}))
 
-def _answer(method: str, request: Json) -> Event:
-    decision = _DECISIONS.get(method)
-    if decision is not None:
-        return Reply(encode({"id": request.get("id"), "result": {"decision": decision}}))
-    error = {"code": -32601, "message": "not supported"}
-    return Reply(encode({"id": request.get("id"), "error": error}))
+    def _resolved(self, id: str) -> list[Event]:
+        """Answered, or its turn is over."""
+        return [Withdrawn(id)] if self._approvals.pop(id, None) is not None else []
+
+    def _note_changes(self, item: Json) -> None:
+        if item.get("type") == "fileChange":
+            changes = as_objects(item.get("changes"))
+            self._changes[as_text(item.get("id"))] = [as_text(one.get("path")) for one in changes]
+
+
+def _command(text: str) -> str:
+    """It starts a shell for each command, and asks for the whole of that."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return text
+    match words:
+        case [shell, "-c" | "-lc", script] if shell.rpartition("/")[2] in _SHELLS:
+            return script
+        case _:
+            return text
 
 
 def _item(item: Json, *, done: bool) -> list[Event]:

@@ -24,6 +24,7 @@ PROFILE: Final = Profile(
             "GOOGLE_GENAI_USE_VERTEXAI", *AUTHOR,
         }
     ),
+    model_args=("--model",),
     folds=False,
     mode="default",  # it asks before each tool, and is answered; the workspace need not be trusted
     minute_apart=True,

@@ -21,6 +21,9 @@ PROFILE: Final = Profile(
             "npm_config_offline",
         }
     ),
+    asking_env={"OPENCODE_PERMISSION": '{"*":"ask"}'},
+    after_denial="stops",
+    model_env="OPENCODE_CONFIG_CONTENT",
     folds=True,
     resume="session/resume",
     before_first=("session", "list"),

@@ -11,9 +11,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from protocol.failure import Failure, FailureKind, Signal, classify
+from spoke.agents.effects import Effect, Hangup, Tell, Write
 from spoke.agents.meter import Meter
+from spoke.agents.questions import Questions, Terms
 from spoke.agents.tongue import (
     Accepted,
+    Asked,
     Denied,
     Event,
     Held,
@@ -24,37 +27,18 @@ from spoke.agents.tongue import (
     ToolStarted,
     TurnEnded,
     Usage,
+    Withdrawn,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from protocol.permissions import Answer
     from spoke.agents.tongue import Tongue
 
 MAX_QUEUED = 1_000
 _TEXT_CHARS = 60_000
 _TITLE_CHARS = 500
-
-
-class Write(NamedTuple):
-    """A line for its stdin. ``message_id``: with it the message is delivered, in this mode."""
-
-    line: str
-    message_id: str | None = None
-    mode: str = "queue"
-
-
-class Tell(NamedTuple):
-    """A record of what happened."""
-
-    body: Mapping[str, object]
-
-
-class Hangup(NamedTuple):
-    """Nothing more will be said to it: close its stdin, so that it ends."""
-
-
-Effect = Write | Tell | Hangup
 
 
 class Said(NamedTuple):
@@ -76,8 +60,11 @@ class Stage(StrEnum):
 class Talk:
     """``lingers``: an idle agent is kept, until somebody says `hang_up`."""
 
-    def __init__(self, tongue: Tongue, first: str | None, *, lingers: bool) -> None:
+    def __init__(
+        self, tongue: Tongue, first: str | None, *, lingers: bool, terms: Terms | None = None
+    ) -> None:
         self._tongue = tongue
+        self._questions = Questions(tongue, terms or Terms())
         self._lingers = lingers
         self._queue: deque[Said] = deque([Said("", first, "queue")] if first is not None else [])
         self._known: set[str] = set()
@@ -86,7 +73,17 @@ class Talk:
         self.stage = Stage.OPENING
         self.turns = 0
         self.failure: Failure | None = None  #: of the last turn
-        self.denied: str | None = None  #: the last thing that it was not allowed
+        self._denied: str | None = None
+
+    @property
+    def denied(self) -> str | None:
+        """The last thing that it was not allowed."""
+        return self._questions.denied or self._denied
+
+    @property
+    def due(self) -> int | None:
+        """When `expire` is to be called, in ms since 1970."""
+        return self._questions.due
 
     @property
     def waiting(self) -> Sequence[str]:
@@ -110,8 +107,18 @@ class Talk:
     def hear(self, line: str, now: int) -> list[Effect]:
         effects: list[Effect] = []
         for event in self._tongue.read(line, now):
-            effects += self._on(event)
+            effects += self._on(event, now)
         return effects
+
+    def answer(self, question: int, decision: Answer, by: str, message: str) -> list[Effect]:
+        """Somebody decided; nothing comes of it when that was decided before."""
+        effects = self._questions.answer(question, decision, by, message)
+        return self._settled(effects) if effects else []
+
+    def expire(self, now: int) -> list[Effect]:
+        """Nobody has answered in time."""
+        effects = self._questions.expire(now)
+        return self._settled(effects) if effects else []
 
     def hang_up(self) -> list[Effect]:
         """End it; a turn that runs is ended first, the way the agent likes best."""
@@ -144,7 +151,7 @@ class Talk:
         if self.stage is Stage.CANCELLING:
             return []
         self.stage = Stage.CANCELLING
-        return self._writes(self._tongue.cancel())
+        return [*self._writes(self._tongue.cancel()), *self._questions.cancel()]
 
     def _next(self) -> list[Effect]:
         """Nobody speaks: whose turn is it?"""
@@ -166,8 +173,12 @@ class Talk:
             writes[-1] = Write(writes[-1].line, said.id, said.mode)
         return list(writes)
 
-    def _on(self, event: Event) -> list[Effect]:
+    def _on(self, event: Event, now: int) -> list[Effect]:
         match event:
+            case Asked():
+                return self._settled(self._questions.ask(event, now))
+            case Withdrawn(id):
+                return self._settled(self._questions.drop(id))
             case Reply(line):
                 return [Write(line)]
             case Ready(session_id, version):
@@ -181,13 +192,22 @@ class Talk:
             case Usage():
                 return [Tell(body) for body in self._meter.add(event)]
             case Denied(what):
-                self.denied = what
+                self._denied = what
                 return [Tell({"event": "denied", "what": what[:_TITLE_CHARS]})]
             case Accepted(message_id):
                 return [Tell({"event": "accepted", "messageId": message_id})] if message_id else []
             case _:
-                busy = self._be("busy") if self.stage is Stage.BUSY else []
-                return [*busy, Tell(_seen(event))]
+                return [*self._settled([]), Tell(_seen(event))]
+
+    def _settled(self, effects: Sequence[Effect]) -> list[Effect]:
+        """And what it does now: it works, or it waits for an answer."""
+        self._queue += [Said("", why, "queue") for why in self._questions.unheard()]
+        first = self._questions.first
+        if self.stage is not Stage.BUSY:
+            return list(effects)
+        if first is None:
+            return [*effects, *self._be("busy")]
+        return [*effects, *self._be("waiting", f"asks {first[1]}", first[2], first[0])]
 
     def _turn_ended(self, event: TurnEnded) -> list[Effect]:
         """A failed turn ends the conversation: what waits would only fail as well."""
@@ -195,21 +215,26 @@ class Talk:
             return []
         self.turns += 1
         self.stage = Stage.IDLE
+        taken_back = self._questions.drop()
         self.failure = event.failure
         body: dict[str, object] = {"event": "turnEnded", "outcome": event.outcome}
         if used := self._meter.turn():
             body["usage"] = used
         if event.failure is None:
-            return [Tell(body), *self._next()]
-        return [Tell({**body, "failure": event.failure.body()}), *self._over()]
+            return [*taken_back, Tell(body), *self._next()]
+        return [*taken_back, Tell({**body, "failure": event.failure.body()}), *self._over()]
 
-    def _be(self, activity: str, note: str = "", until: int | None = None) -> list[Effect]:
+    def _be(
+        self, activity: str, note: str = "", until: int | None = None, question: int | None = None
+    ) -> list[Effect]:
         """Tell what it does, when that has changed."""
         now: dict[str, object] = {"activity": activity}
         if note:
             now["note"] = note[:_TITLE_CHARS]
         if until is not None:
             now["until"] = until
+        if question is not None:
+            now["question"] = question
         if now == self._activity:
             return []
         self._activity = now

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from protocol.failure import Failure
+    from spoke.core.permitting import Kind
 
     Json = Mapping[str, object]
 
@@ -67,6 +68,24 @@ class Denied(NamedTuple):
     what: str
 
 
+class Asked(NamedTuple):
+    """It asks whether it may, and waits. ``what``: the command, the URL, a title; ``paths`` as it
+    said them, nothing where it named none.
+    """
+
+    id: str
+    kind: Kind
+    tool: str
+    what: str
+    paths: Sequence[str] = ()
+
+
+class Withdrawn(NamedTuple):
+    """It does not wait for the answer to this any more."""
+
+    id: str
+
+
 class TurnEnded(NamedTuple):
     """``failure`` where the outcome is failed."""
 
@@ -81,8 +100,12 @@ class Reply(NamedTuple):
 
 
 Event = (
-    Ready | Accepted | Text | ToolStarted | ToolEnded | Held | Usage | Denied | TurnEnded | Reply
-)
+    Ready | Accepted | Text | ToolStarted | ToolEnded | Held | Usage | Denied | Asked | Withdrawn
+    | TurnEnded | Reply
+)  # fmt: skip
+
+#: What it is told of what it asked. cancel: its turn ends.
+Settlement = Literal["allow", "deny", "cancel"]
 
 
 class Start(NamedTuple):
@@ -91,10 +114,21 @@ class Start(NamedTuple):
     cwd: str
     agent_session_id: str | None = None
     resume: bool = False
+    asks: bool = False  #: whether it may do something is decided here, each time
+    model: str | None = None
+    instructions: str = ""  #: of its role
+
+
+#: What becomes of an agent that was not allowed something: it hears why and goes on; it goes on; or
+#: its turn ends there.
+AfterDenial = Literal["hears", "goes on", "stops"]
 
 
 class Tongue(Protocol):
     """How one kind of agent speaks. Lines are without their newlines."""
+
+    @property
+    def after_denial(self) -> AfterDenial: ...
 
     def open(self) -> Sequence[str]:
         """The first lines to say; `Ready` or a failed `TurnEnded` comes of them."""
@@ -110,6 +144,10 @@ class Tongue(Protocol):
 
     def cancel(self) -> Sequence[str]:
         """End the turn that runs; `TurnEnded` comes of it."""
+        ...
+
+    def answer(self, id: str, settlement: Settlement, why: str) -> Sequence[str]:
+        """To what it `Asked`; ``why`` is for the agent to read."""
         ...
 
     def read(self, line: str, now: int) -> Sequence[Event]:

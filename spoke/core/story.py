@@ -115,6 +115,13 @@ class MessageOrdered:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerOrdered:
+    """To a question of this attempt."""
+
+    question: int
+
+
+@dataclass(frozen=True, slots=True)
 class MessageSettled:
     """The spool says what became of it."""
 
@@ -137,7 +144,7 @@ class Stored:
 Fact = (
     Ordered | Adopted | WorktreeMade | WorktreeFailed | SupervisorUp | SupervisorRefused
     | SupervisorGone | StopOrdered | GraceOver | Superseded | Salvaged | MessageOrdered
-    | MessageSettled | Swept | Stored
+    | AnswerOrdered | MessageSettled | Swept | Stored
 )  # fmt: skip
 
 # Effects.
@@ -171,6 +178,11 @@ class Attach:
 @dataclass(frozen=True, slots=True)
 class SendMessage:
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendAnswer:
+    question: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +225,8 @@ class Forget:
     """Note it as done, remove its directory."""
 
 
+#: What is said to it, and waited for.
+Speech = SendMessage | SendAnswer | SendStop | WaitGrace
 #: Effects that take time, and those that are done at once.
-Work = (
-    UndoWorktree | Launch | Attach | SendMessage | SendStop | WaitGrace | KillMarked
-    | WriteExited | Salvage | Forget
-)  # fmt: skip
+Work = UndoWorktree | Launch | Attach | Speech | KillMarked | WriteExited | Salvage | Forget
 Effect = Work | MakeWorktree | CancelWorktree | Mute

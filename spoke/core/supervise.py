@@ -15,6 +15,7 @@ from typing import Final
 
 from spoke.core.story import (
     Adopted,
+    AnswerOrdered,
     Attach,
     CancelWorktree,
     Effect,
@@ -32,6 +33,7 @@ from spoke.core.story import (
     Ordered,
     Salvage,
     Salvaged,
+    SendAnswer,
     SendMessage,
     SendStop,
     Stop,
@@ -67,6 +69,7 @@ class Life:
     stop: Stop | None = None  #: the first order, with the greatest urgency asked for since
     fault: Fault | None = None
     messages: tuple[str, ...] = ()  #: ordered and not yet settled, in order
+    answers: tuple[int, ...] = ()  #: to these questions
     muted: bool = False
     salvaging: bool = False
     stored: bool = False  #: the hub has the end, which it may before the supervisor is gone
@@ -95,6 +98,8 @@ def advance(life: Life, fact: Fact) -> Step:
             return _supersede(life)
         case MessageOrdered(id):
             return _message(life, id)
+        case AnswerOrdered(question):
+            return _answer(life, question)
         case MessageSettled(id):
             left = tuple(message for message in life.messages if message != id)
             return replace(life, messages=left), []
@@ -141,6 +146,14 @@ def _message(life: Life, id: str) -> Step:
     return life, [SendMessage(id)] if life.phase is Phase.UP else []
 
 
+def _answer(life: Life, question: int) -> Step:
+    """The first one counts. Its supervisor has heard it, or is told on the next line."""
+    if question in life.answers or life.phase in (Phase.ENDED, Phase.FORGOTTEN):
+        return life, []
+    life = replace(life, answers=(*life.answers, question))
+    return life, [SendAnswer(question)] if life.phase is Phase.UP else []
+
+
 # Everything else, by phase.
 
 
@@ -175,9 +188,10 @@ def _made_too_late(life: Life, _: Fact) -> Step:
 
 
 def _up(life: Life, _: Fact) -> Step:
-    """Also after a line was lost: the supervisor knows which messages it has had."""
+    """Also after a line was lost: the supervisor knows which messages and answers it has had."""
     life = replace(life, phase=Phase.UP)
     effects: list[Effect] = [SendMessage(id) for id in life.messages]
+    effects += [SendAnswer(question) for question in life.answers]
     if life.muted and not life.salvaging:
         return replace(life, salvaging=True), [*effects, Salvage()]
     return life, effects + _send_stop(life)

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class LadderTimes(TypedDict):
@@ -34,7 +34,8 @@ class TalkOrder(TypedDict):
 
     ``first`` is its first prompt; None: a message will be. ``lingerMs``: how long it is kept when
     it is idle; 0: it ends with its turn. ``minuteApart``: what is resumed waits for the next
-    minute. ``base`` is the commit that the branch began with.
+    minute. ``base`` is the commit that the branch began with. ``permissions``: what it may do, as
+    `protocol.permissions.layers` reads them; ``asked``: how many questions there were before.
     """
 
     tongue: str
@@ -44,6 +45,10 @@ class TalkOrder(TypedDict):
     lingerMs: int
     minuteApart: bool
     base: str
+    permissions: Sequence[Mapping[str, object]]
+    asked: int
+    model: str | None
+    instructions: str
 
 
 class Assignment(TypedDict):

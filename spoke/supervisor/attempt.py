@@ -96,9 +96,8 @@ class Attempt:
         """supervisor.json: whom a later daemon looks for, and what it ends if we are gone."""
         me = tree.look(os.getpid())
         start = me.start if me else 0
-        identity: dict[str, object] = {"pid": os.getpid(), "startTime": start}
-        identity |= {"bootId": tree.boot_id(), "group": group}
-        write_whole(f"{self._folder}/supervisor.json", encode(identity))
+        identity = {"pid": os.getpid(), "startTime": start, "bootId": tree.boot_id()}
+        write_whole(f"{self._folder}/supervisor.json", encode({**identity, "group": group}))
 
     def _wake_on_deaths(self) -> None:
         """SIGCHLD comes through a pipe. Each orphan of the tree becomes our child, so that the
@@ -134,8 +133,8 @@ class Attempt:
 
     def _pause(self) -> float | None:
         """Seconds until the next look at something; None while only an event can bring news."""
-        all = (self._sweep_at, self._climb_at, self._hush_until, self._talk_due())
-        dues = [due for due in all if due is not None]
+        some = (self._sweep_at, self._climb_at, self._hush_until, self._talk_due())
+        dues = [due for due in some if due is not None]
         pause = max(0, min(dues) - _now_ms()) / 1000 if dues else None
         if self._fence is None:
             return pause
@@ -179,6 +178,8 @@ class Attempt:
             case {"op": "message", "messageId": str(id), "text": str(text)}:
                 mode = str(request.get("mode", "queue"))
                 self._on_message(id, text, mode, lambda state: answer(_message_answer(state)))
+            case {"op": "answer"} if self._conversation is not None:
+                answer({"ok": self._conversation.answer(request)})
             case {"op": "stop", "outcome": str(outcome)} if outcome in _STOP_OUTCOMES:
                 self._on_stop(request, cast("Outcome", outcome))
                 answer({"ok": True, "phase": self._ladder.phase})
@@ -244,13 +245,12 @@ class Attempt:
         if self._conversation is not None:
             self._conversation.close()
         reaper = self._reaper
-        survivors = reaper.survivors()
         ending = Ending(
             reaper.leader_status,
             reaper.leader_ended_by,
             self._stop,
             reaper.told.values(),
-            survivors,
+            reaper.survivors(),
         )
         dropped = self._spool.dropped_bytes
         self._end(self._judged(verdict(ending, ended_at=_unix_ms(), dropped_bytes=dropped)))

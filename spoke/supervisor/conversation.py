@@ -5,16 +5,21 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, cast
 
-from spoke.agents.talk import Hangup, Stage, Talk, Tell, Write, judge
+from protocol.permissions import layers
+from spoke.agents.effects import Hangup, Tell, Write
+from spoke.agents.questions import Terms
+from spoke.agents.talk import Stage, Talk, judge
 from spoke.agents.tongue import Start
 from spoke.agents.tongues import tongue
 from spoke.spool import Kind
 from spoke.supervisor.head import commit_of
+from spoke.supervisor.places import placer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from spoke.agents.talk import Effect
+    from protocol.permissions import Answer
+    from spoke.agents.effects import Effect
     from spoke.supervisor.assignment import Exit, Outcome, TalkOrder
     from spoke.supervisor.mailbox import Mailbox
 
@@ -26,9 +31,16 @@ _LINE_BYTES = 64 * 1024 * 1024  # a longer line is not one of an agent's protoco
 
 class Conversation:
     def __init__(self, order: TalkOrder, cwd: str, mailbox: Mailbox, note: Note) -> None:
-        start = Start(cwd, order["agentSessionId"], order["resume"])
+        allowed = layers(order["permissions"])
+        start = Start(
+            cwd, order["agentSessionId"], order["resume"], asks=bool(allowed),
+            model=order["model"], instructions=order["instructions"],
+        )  # fmt: skip
         self._talk = Talk(
-            tongue(order["tongue"], start), order["first"], lingers=order["lingerMs"] > 0
+            tongue(order["tongue"], start),
+            order["first"],
+            lingers=order["lingerMs"] > 0,
+            terms=Terms(allowed, placer(cwd), order["asked"]),
         )
         self._order = order
         self._cwd = cwd
@@ -62,6 +74,21 @@ class Conversation:
         answer(state)
         self._carry_out(effects)
 
+    def answer(self, request: Mapping[str, object]) -> bool:
+        """Whether it is an answer. Of what was decided before nothing comes; else it is told."""
+        match request:
+            case {
+                "question": int(question),
+                "decision": "allow" | "deny",
+                "by": str(by),
+                "message": str(message),
+            }:
+                decision: Answer = "allow" if request["decision"] == "allow" else "deny"
+                self._carry_out(self._talk.answer(question, decision, by, message))
+                return True
+            case _:
+                return False
+
     def stop(self) -> None:
         """End the turn that runs, then the conversation."""
         self._opens_at = None
@@ -76,13 +103,20 @@ class Conversation:
             self._carry_out(self._talk.open())
         if self._talk.stage is not Stage.IDLE:
             self._idle_since = None
-            return None
+            return self._expire(now)
         self._idle_since = self._idle_since or now
         due = self._idle_since + self._order["lingerMs"]
         if now >= due:
             self.stop()
             return None
         return due
+
+    def _expire(self, now: int) -> int | None:
+        """Decide what nobody has answered in time; when the next is due."""
+        clock = time.time_ns() // 1_000_000
+        self._carry_out(self._talk.expire(clock))
+        due = self._talk.due
+        return None if due is None else now + due - clock
 
     def close(self) -> None:
         """The agent is gone: what waited for its turn will not arrive."""

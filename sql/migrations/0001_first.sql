@@ -167,7 +167,7 @@ CREATE TABLE sessions (
     base text,
     branch text NOT NULL,
     agent text NOT NULL,
-    spec jsonb NOT NULL,                    -- prompt, command, args, env, stdin, fallback
+    spec jsonb NOT NULL,                    -- prompt, command, args, env, fallback, permissions, ...
     labels jsonb NOT NULL DEFAULT '{}',
     account text NOT NULL
         GENERATED ALWAYS AS (agent || coalesce('/' || (labels ->> 'account'), '')) STORED,
@@ -275,7 +275,7 @@ CREATE TABLE commands (
     seq bigint NOT NULL,
     session_id text NOT NULL,
     attempt int NOT NULL,
-    kind text NOT NULL CHECK (kind IN ('start', 'message', 'stop', 'forget')),
+    kind text NOT NULL CHECK (kind IN ('start', 'message', 'answer', 'stop', 'forget')),
     body jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now(),
     acked_at timestamptz,
@@ -294,6 +294,23 @@ CREATE TABLE messages (
     reason text,
     created_at timestamptz NOT NULL DEFAULT now());
 CREATE INDEX messages_queued ON messages (session_id, ord) WHERE state = 'queued';
+
+-- What an agent asked whether it may, by the number that it has in its session. It is open while its
+-- attempt is current and nobody has decided; the supervisor of the agent does, and no one else.
+CREATE TABLE questions (
+    session_id text NOT NULL REFERENCES sessions,
+    number bigint NOT NULL,
+    attempt int NOT NULL,
+    body jsonb NOT NULL,                    -- tool, what, paths, rule, until, unanswered
+    asked_at timestamptz NOT NULL DEFAULT now(),
+    answer text CHECK (answer IN ('allow', 'deny')),  -- on its way to the agent
+    answer_by text,
+    answered_at timestamptz,
+    decision text CHECK (decision IN ('allow', 'deny', 'withdrawn')),  -- what came of it
+    decided_by text,
+    decided_at timestamptz,
+    PRIMARY KEY (session_id, number));
+CREATE INDEX questions_open ON questions (asked_at) WHERE decision IS NULL;
 
 -- One gapless sequence per session, under its row lock. Partitioned by the session's birth day, so
 -- that the end of retention is the drop of a partition.
@@ -719,7 +736,7 @@ BEGIN
            fresh_from = CASE d ->> 'action' WHEN 'wait' THEN x.fresh_from ELSE a + 1 END,
            agent = coalesce(d #>> '{fallback,agent}', x.agent),
            spec = x.spec || coalesce(d -> 'fallback', '{}') - 'agent',
-           agent_state = x.agent_state - 'note' - 'until'
+           agent_state = x.agent_state - 'note' - 'until' - 'question'
                - CASE d ->> 'action' WHEN 'wait' THEN '' ELSE 'usage' END,
            wanted_spoke = coalesce(
                (SELECT m.spoke_id FROM mappings m WHERE m.session_id = s AND m.attempt = a
@@ -782,6 +799,55 @@ CREATE FUNCTION note_usage(s text, a int, b jsonb) RETURNS void LANGUAGE sql AS 
       FROM usage_total(ARRAY[s]) t WHERE x.session_id = s
 $$;
 
+-- What a spoke says of a question. What it may not say is not believed, and stops nothing.
+CREATE FUNCTION apply_question(s text, a int, b jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    n bigint;
+BEGIN
+    IF jsonb_typeof(b -> 'question') IS DISTINCT FROM 'number'
+       OR (b ->> 'question') !~ '^[0-9]{1,15}$' THEN
+        RETURN;
+    END IF;
+    n := (b ->> 'question')::bigint;
+    IF b ->> 'event' = 'asked' THEN
+        INSERT INTO questions (session_id, number, attempt, body)
+        VALUES (s, n, a, b - 'event' - 'question') ON CONFLICT DO NOTHING;
+    ELSIF b ->> 'decision' IN ('allow', 'deny', 'withdrawn') THEN
+        UPDATE questions SET decision = b ->> 'decision', decided_by = b ->> 'by',
+               decided_at = clock_timestamp()
+         WHERE session_id = s AND number = n AND attempt = a AND decision IS NULL;
+    END IF;
+END $$;
+
+-- Answer a question: ok | unknown | over (its attempt is, or its session is ending) | answered. The
+-- answer is an order for the spoke that holds the attempt.
+CREATE FUNCTION answer_question(s text, n bigint, said text, who text, more text)
+RETURNS TABLE (verdict text, spoke_id text) LANGUAGE plpgsql AS $$
+DECLARE
+    z sessions;
+    q questions;
+    m mappings;
+BEGIN
+    SELECT * INTO z FROM sessions x WHERE x.session_id = s FOR NO KEY UPDATE;
+    SELECT * INTO q FROM questions x WHERE x.session_id = s AND x.number = n;
+    SELECT * INTO m FROM mappings x WHERE x.session_id = s AND x.attempt = q.attempt
+       AND x.released_at IS NULL;
+    verdict := CASE WHEN q.session_id IS NULL THEN 'unknown'
+                    WHEN q.answer IS NOT NULL OR q.decision IS NOT NULL THEN 'answered'
+                    WHEN m.session_id IS NULL OR q.attempt <> z.attempt OR z.desired <> 'run'
+                         THEN 'over' ELSE 'ok' END;
+    IF verdict = 'ok' THEN
+        UPDATE questions x SET answer = said, answer_by = who, answered_at = clock_timestamp()
+         WHERE x.session_id = s AND x.number = n;
+        PERFORM note(s, 'answer', jsonb_build_object(
+                    'question', n, 'decision', said, 'message', more, 'by', who));
+        PERFORM order_to(m.spoke_id, s, q.attempt, 'answer', jsonb_build_object(
+                    'question', n, 'decision', said, 'message', more, 'by', who));
+        spoke_id := m.spoke_id;
+    END IF;
+    RETURN NEXT;
+END $$;
+
 -- What an agent with turns says of itself: whose conversation it is, what it does, what it used.
 CREATE FUNCTION apply_agent(s text, a int, b jsonb) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -791,10 +857,13 @@ BEGIN
          WHERE session_id = s AND attempt = a;
     WHEN 'activity' THEN
         UPDATE sessions SET activity = b ->> 'activity',
-               agent_state = jsonb_strip_nulls((agent_state - 'note' - 'until')
-                   || jsonb_build_object('note', b -> 'note', 'until', b -> 'until'))
+               agent_state = jsonb_strip_nulls((agent_state - 'note' - 'until' - 'question')
+                   || jsonb_build_object('note', b -> 'note', 'until', b -> 'until',
+                                         'question', b -> 'question'))
          WHERE session_id = s AND state = 'running'
            AND b ->> 'activity' IN ('busy', 'idle', 'waiting', 'rate_limited');
+    WHEN 'asked', 'decided' THEN
+        PERFORM apply_question(s, a, b);
     WHEN 'usage' THEN
         PERFORM note_usage(s, a, b);
     WHEN 'accepted' THEN

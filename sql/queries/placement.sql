@@ -94,7 +94,9 @@ SELECT (SELECT o.worktree FROM mappings o
            AND o.agent_session_id IS NOT NULL AND o.agent = m.agent
            AND o.attempt >= (SELECT s.fresh_from FROM sessions s
                               WHERE s.session_id = m.session_id)
-         ORDER BY o.attempt DESC LIMIT 1) AS agent_session_id
+         ORDER BY o.attempt DESC LIMIT 1) AS agent_session_id,
+       (SELECT coalesce(max(q.number), 0) FROM questions q WHERE q.session_id = m.session_id)
+           AS asked
   FROM mappings m
   JOIN LATERAL (SELECT max(o.attempt) AS last FROM mappings o
                  WHERE o.session_id = m.session_id AND o.attempt < m.attempt

@@ -18,14 +18,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from protocol.ops.wire import StartOrder
+from protocol.ops.wire import PermissionLayer, StartOrder
 from spoke.agents import table
-from spoke.agents.tongue import Event, Ready, Reply, Start, ToolStarted, TurnEnded
+from spoke.agents.tongue import Asked, Event, Ready, Reply, ToolStarted, TurnEnded
 from spoke.agents.tongues import tongue
 from tests.agents import settings
 from tests.agents.install import BIN
 from tests.support.scripted.server import scripted_model
-from tests.support.transcripts import CLAUDE_ID, FOLDER, NOW, Entry, do, shown, write
+from tests.support.transcripts import ASKING, CLAUDE_ID, FOLDER, NOW, Entry, do, shown, start, write
 
 PATIENCE: Final = 120.0
 LONGEST: Final = 400  #: characters of a string that are kept
@@ -47,6 +47,8 @@ SCENES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ("cancel",),
         ("prompt", "model: say I listen.", "msg_2"),
     ),
+    "asked": (("prompt", COMMIT, "msg_1"),),
+    "refused": (("prompt", COMMIT, "msg_1"),),
     "steered": (
         ("prompt", "model: say I wait.\nmodel: sh sleep 3\nmodel: say Over.", "msg_1"),
         ("TOOL",),
@@ -60,6 +62,7 @@ SCENES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
     "auth_failed": (("prompt", "model: fail auth_failed", "msg_1"),),
     "server_error": (("prompt", "model: fail server_error", "msg_1"),),
 }  # fmt: skip
+_ASKS: Final = [PermissionLayer(rules=["ask *"], answer_within_ms=1)]
 #: They mean nothing by themselves, and what comes later is understood by them.
 _NEEDED: Final = ('"turn/started"', '"agent_message_chunk"', '"usage_update"')
 #: These take an agent minutes of its own patience, and end in what is recorded of another.
@@ -72,13 +75,15 @@ LEFT_OUT: Final = frozenset({
 class Recorder:
     """One agent at work, and what becomes a transcript."""
 
-    def __init__(self, agent: str, folder: Path, process: asyncio.subprocess.Process) -> None:
+    def __init__(
+        self, agent: str, scene: str, folder: Path, process: asyncio.subprocess.Process
+    ) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self.process = process
         self._stdin, self._stdout = process.stdin, process.stdout
-        id = CLAUDE_ID if agent == "claude" else None
-        self._tongue = tongue(agent, Start(str(folder / "w"), id))
+        self._settlement = "deny" if scene == "refused" else "allow"
+        self._tongue = tongue(agent, start(agent, scene)._replace(cwd=str(folder / "w")))
         self.entries: list[Entry] = []
 
     def do(self, what: Sequence[str]) -> None:
@@ -93,6 +98,9 @@ class Recorder:
             if events or any(word in line for word in _NEEDED):
                 self.entries.append({"heard": line, "meant": shown(events)})
             self._say([event.line for event in events if isinstance(event, Reply)])
+            for event in events:
+                if isinstance(event, Asked):
+                    self.do(["answer", event.id, self._settlement])
             if any(isinstance(event, until) for event in events):
                 return
         raise AssertionError(f"it ended before {until.__name__}: {self.entries[-1]}")
@@ -107,8 +115,8 @@ class Recorder:
 
 
 async def record(agent: str, scene: str, folder: Path) -> None:
-    async with _agent(agent, folder) as process:
-        recorder = Recorder(agent, folder, process)
+    async with _agent(agent, scene, folder) as process:
+        recorder = Recorder(agent, scene, folder, process)
         recorder.do(["open"])
         await recorder.hear(Ready)
         steps = SCENES[scene]
@@ -126,7 +134,9 @@ async def record(agent: str, scene: str, folder: Path) -> None:
 
 
 @asynccontextmanager
-async def _agent(agent: str, folder: Path) -> AsyncGenerator[asyncio.subprocess.Process]:
+async def _agent(
+    agent: str, scene: str, folder: Path
+) -> AsyncGenerator[asyncio.subprocess.Process]:
     async with scripted_model() as model:
         home, worktree = folder / "home", folder / "w"
         settings.write(home, home / ".config", model.url)
@@ -142,7 +152,7 @@ async def _agent(agent: str, folder: Path) -> AsyncGenerator[asyncio.subprocess.
         order = StartOrder(
             task="t", prompt="", repo="/r", base=None, branch="b", agent=agent, command=None,
             args=[], env={}, stdin="open", parent_session_id=None, worktree=None, resume=False,
-            messages=[], credential="",
+            permissions=_ASKS if scene in ASKING else [], credential="",
         )  # fmt: skip
         plan = table.find(agent).plan(order, "golden")
         argv = [CLAUDE_ID if word == plan.agent_session_id else word for word in plan.argv]

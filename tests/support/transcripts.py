@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, cast
 
-from spoke.agents.tongue import Event, Start, Tongue
+from spoke.agents.tongue import Event, Settlement, Start, Tongue
 
 FOLDER: Final = Path(__file__).parent.parent / "golden" / "agents"
 NOW: Final = 1_000_000
@@ -21,12 +21,16 @@ CLAUDE_ID: Final = "00000000-0000-4000-8000-000000000000"
 Entry = dict[str, object]
 
 
-def start(agent: str) -> Start:
-    return Start(WORKTREE, CLAUDE_ID if agent == "claude" else None)
+#: Of these scenes the agent asks for leave.
+ASKING: Final = ("asked", "refused")
+
+
+def start(agent: str, scene: str) -> Start:
+    return Start(WORKTREE, CLAUDE_ID if agent == "claude" else None, asks=scene in ASKING)
 
 
 def do(tongue: Tongue, what: Sequence[str]) -> list[str]:
-    """``what``: open, prompt TEXT ID, steer TEXT ID, or cancel."""
+    """``what``: open, prompt TEXT ID, steer TEXT ID, answer ID SETTLEMENT, or cancel."""
     match what:
         case ["open"]:
             return [*tongue.open()]
@@ -34,6 +38,8 @@ def do(tongue: Tongue, what: Sequence[str]) -> list[str]:
             return [*tongue.prompt(text, id)]
         case ["steer", text, id]:
             return [*tongue.steer(text, id)]
+        case ["answer", id, settlement]:
+            return [*tongue.answer(id, cast("Settlement", settlement), "It is not allowed.")]
         case ["cancel"]:
             return [*tongue.cancel()]
         case _:

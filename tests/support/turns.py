@@ -3,7 +3,8 @@
 
 Its prompts, the last line of what it is told: `say TEXT`, `use TOKENS` (of its context of 100),
 `wait` (until the turn is ended), `fail`, `die`, `full` (in every conversation), `full-once` (unless
-it took over), `limit-once SECONDS` (by its provider, unless it is resumed).
+it took over), `limit-once SECONDS` (by its provider, unless it is resumed), `ask COMMAND` (and `|`
+COMMAND: both at once), of which it says what came. It takes nothing back.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ import time
 
 def main() -> None:
     id = sys.argv[sys.argv.index("--session-id" if "--session-id" in sys.argv else "--resume") + 1]
+    waits: list[str] = []
     for line in sys.stdin:
         said = json.loads(line)
         if said["type"] == "control_request":
             _controlled(said)
+        elif said["type"] == "control_response":
+            _answered(said["response"], waits)
         else:
             tell({"type": "command_lifecycle", "state": "started", "command_uuid": said["uuid"]})
-            _prompted(said["message"]["content"], id)
+            _prompted(said["message"]["content"], id, waits)
 
 
 def _controlled(said: dict[str, dict[str, str]]) -> None:
@@ -31,8 +35,24 @@ def _controlled(said: dict[str, dict[str, str]]) -> None:
         result(is_error=True, terminal_reason="aborted_streaming")
 
 
-def _prompted(prompt: str, id: str) -> None:
+def _answered(response: dict[str, object], waits: list[str]) -> None:
+    said = response["response"]
+    assert isinstance(said, dict)
+    command = str(response["request_id"])
+    waits.remove(command)
+    words = [str(said["behavior"]), command, *([said["message"]] if "message" in said else [])]
+    text = {"type": "text", "text": ": ".join(words)}
+    tell({"type": "assistant", "message": {"model": "toy", "content": [text]}})
+    if not waits:
+        result()
+
+
+def _prompted(prompt: str, id: str, waits: list[str]) -> None:
     word, _, rest = prompt.rpartition("\n")[2].partition(" ")
+    for command in rest.split("|") if word == "ask" else ():
+        waits.append(command)
+        asks = {"subtype": "can_use_tool", "tool_name": "Bash", "input": {"command": command}}
+        tell({"type": "control_request", "request_id": command, "request": asks})
     if word == "die":
         sys.exit(3)
     if word == "full" or (word == "full-once" and "\n" not in prompt):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from coord.cli.parser import read
-from hub.core.explaining import Parked, Situation, explain
+from hub.core.explaining import Asks, Parked, Situation, explain
 from protocol.session import State
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -18,7 +18,8 @@ NOW = Situation(
     run_deadline=None, exit_code=None, lost_after=timedelta(hours=1), spokes_online=2,
     spokes_fitting=1, worktree="/w", said=None, now=AT + timedelta(seconds=90),
     not_before=None, placed_at=AT, taken=True, take_within=timedelta(seconds=60), lease_ends=None,
-    replaced_at=None, stop_waits_since=None, doubt=None, parked=None, tried=[], advice=None,
+    replaced_at=None, stop_waits_since=None, asks=None, doubt=None, parked=None, tried=[],
+    advice=None,
 )  # fmt: skip
 
 
@@ -173,3 +174,14 @@ def test_both_failures_are_told_with_what_to_do() -> None:
     story = explain(failed)
     assert story.fact == f"it failed: authFailed; {tried}"
     assert story.next == "nothing by itself: log in"
+
+
+def test_what_its_agent_asks_is_shown_with_how_to_answer() -> None:
+    until = AT + timedelta(minutes=10)
+    asks = Asks(3, "run: git push", until, "deny")
+    story = explain(replace(NOW, state=State.RUNNING, asks=asks))
+    assert story.fact == "its agent asks whether it may run: git push"
+    assert (story.next, story.next_at) == ("denied if nobody answers in time", until)
+    assert story.you_can[0] == "coordctl answer ses_1/3 allow"
+    allowed = explain(replace(NOW, state=State.RUNNING, asks=replace(asks, unanswered="allow")))
+    assert allowed.next == "allowed if nobody answers in time"

@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 import pytest
 
 from protocol.failure import Failure, FailureKind
-from spoke.agents.talk import MAX_QUEUED, Hangup, Stage, Talk, Tell, Write, judge
+from spoke.agents.effects import Hangup, Tell, Write
+from spoke.agents.talk import MAX_QUEUED, Stage, Talk, judge
 from spoke.agents.tongue import (
     Accepted,
+    AfterDenial,
     Denied,
     Event,
     Held,
     Ready,
     Reply,
+    Settlement,
     Start,
     Text,
     ToolEnded,
@@ -32,6 +35,7 @@ class Plain:
     """Says its verbs, and means what it is given."""
 
     steers: bool = True
+    after_denial: AfterDenial = "hears"
     means: Sequence[Event] = field(default_factory=list[Event])
 
     def open(self) -> Sequence[str]:
@@ -45,6 +49,9 @@ class Plain:
 
     def cancel(self) -> Sequence[str]:
         return ["cancel"]
+
+    def answer(self, id: str, settlement: Settlement, why: str) -> Sequence[str]:
+        return [f"{settlement} {id} {why}".strip()]
 
     def read(self, line: str, now: int) -> Sequence[Event]:
         return self.means

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from protocol.failure import FailureKind
-from protocol.ops.wire import StartOrder
+from protocol.ops.wire import PermissionLayer, StartOrder
 from spoke.agents import table
 from spoke.agents.tongue import (
     Accepted,
+    Asked,
     Denied,
     Held,
     Ready,
     Reply,
+    Settlement,
     Start,
     Text,
     Tongue,
@@ -23,6 +26,7 @@ from spoke.agents.tongue import (
     ToolStarted,
     TurnEnded,
     Usage,
+    Withdrawn,
 )
 from spoke.agents.tongues import tongue
 from tests.support import transcripts
@@ -38,7 +42,8 @@ ORDER = StartOrder(
 
 #: How the last turn of each scene ends.
 ENDS = {
-    "commit": "completed", "interrupted": "completed", "steered": "completed",
+    "commit": "completed", "asked": "completed", "refused": "completed",
+    "interrupted": "completed", "steered": "completed",
     "rate_limited_once": "completed", "rate_limited": FailureKind.RATE_LIMITED,
     "context_exhausted": FailureKind.CONTEXT_EXHAUSTED, "auth_failed": FailureKind.AUTH_FAILED,
     "server_error": FailureKind.SDK_ERROR,
@@ -52,12 +57,12 @@ def heard(of: Tongue, message: object) -> list[object]:
 def test_each_agent_has_its_transcripts() -> None:
     for agent in AGENTS:
         scenes = {path.stem for path in TRANSCRIPTS if path.parent.name == agent}
-        assert {"commit", "interrupted", "auth_failed"} <= scenes, agent
+        assert {"commit", "interrupted", "auth_failed", "asked", "refused"} <= scenes, agent
 
 
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_recorded_transcript_is_understood_as_it_was(path: Path) -> None:
-    me = tongue(path.parent.name, transcripts.start(path.parent.name))
+    me = tongue(path.parent.name, transcripts.start(path.parent.name, path.stem))
     meant: list[object] = []
     for entry in transcripts.read(path):
         match entry:
@@ -138,15 +143,53 @@ def _opened(me: Tongue) -> list[str]:
 # What a scripted model cannot make an agent say.
 
 
-def test_claude_asks_and_is_allowed_and_is_told_of_limits_and_denials() -> None:
+def test_claude_asks_and_is_answered() -> None:
+    me = tongue("claude", Start("/w", "id-1", asks=True))
+    assert "PreToolUse" in me.open()[0]
+    assert "PreToolUse" not in tongue("claude", Start("/w", "id-1")).open()[0]
+    given = {"command": "git push", "description": "push"}
+    asks = {"subtype": "can_use_tool", "tool_name": "Bash", "input": given}
+    request = {"type": "control_request", "request_id": "r", "request": asks}
+    assert heard(me, request) == [Asked("r", "run", "Bash", "git push", [])]
+    (line,) = me.answer("r", "allow", "")
+    assert json.loads(line)["response"]["response"] == {"behavior": "allow", "updatedInput": given}
+    for settlement, interrupts in (("deny", False), ("cancel", True)):
+        (line,) = me.answer("r", cast("Settlement", settlement), "not now")
+        assert json.loads(line)["response"]["response"] == {
+            "behavior": "deny", "message": "not now", "interrupt": interrupts,
+        }  # fmt: skip
+    taken_back = {"type": "control_cancel_request", "request_id": "r"}
+    assert heard(me, taken_back) == [Withdrawn("r")]
+    hook = {"type": "control_request", "request_id": "h", "request": {"subtype": "hook_callback"}}
+    (reply,) = heard(me, hook)
+    assert isinstance(reply, Reply)
+    said = json.loads(reply.line)["response"]["response"]["hookSpecificOutput"]
+    assert said["permissionDecision"] == "ask"
+    (reply,) = heard(me, {"type": "control_request", "request_id": "x", "request": {}})
+    assert isinstance(reply, Reply)
+    assert json.loads(reply.line)["response"]["subtype"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "asked"),
+    [
+        ("Write", {"file_path": "/w/a"}, ("edit", "Write", "/w/a", ["/w/a"])),
+        ("Grep", {"pattern": "x"}, ("read", "Grep", "Grep", ["."])),
+        ("Grep", {"path": "/etc"}, ("read", "Grep", "/etc", ["/etc"])),
+        ("WebFetch", {"url": "https://x"}, ("fetch", "WebFetch", "https://x", [])),
+        ("Task", {"description": "look"}, ("other", "Task", "look", [])),
+    ],
+)
+def test_claude_says_what_it_asks_for(tool: str, given: object, asked: tuple[object, ...]) -> None:
+    me = tongue("claude", Start("/w", "id-1", asks=True))
+    request = {"subtype": "can_use_tool", "tool_name": tool, "input": given}
+    (event,) = heard(me, {"type": "control_request", "request_id": "r", "request": request})
+    assert isinstance(event, Asked)
+    assert event == ("r", *asked)
+
+
+def test_claude_is_told_of_limits_and_denials() -> None:
     me = tongue("claude", Start("/w", "id-1"))
-    (asked,) = heard(
-        me, {"type": "control_request", "request_id": "r", "request": {"input": {"a": 1}}}
-    )
-    assert isinstance(asked, Reply)
-    assert json.loads(asked.line)["response"]["response"] == {
-        "behavior": "allow", "updatedInput": {"a": 1},
-    }  # fmt: skip
     limit = {"status": "rejected", "resetsAt": 2_000, "rateLimitType": "five_hour"}
     assert heard(me, {"type": "rate_limit_event", "rate_limit_info": limit}) == [
         Held("five_hour", 2_000_000)
@@ -192,23 +235,49 @@ def test_claude_names_what_its_tools_work_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "answered"),
+    ("options", "settlement", "answered"),
     [
-        ([{"kind": "allow_always", "optionId": "a"}, {"kind": "allow_once", "optionId": "o"}], "o"),
-        ([{"kind": "allow_always", "optionId": "a"}], "a"),
-        ([{"kind": "reject_once", "optionId": "n"}], None),
+        ({"allow_always": "a", "allow_once": "o"}, "allow", "o"),
+        ({"allow_always": "a"}, "allow", "a"),
+        ({"allow_once": "o", "reject_once": "n"}, "deny", "n"),
+        ({"reject_once": "n"}, "allow", None),
+        ({"allow_once": "o", "reject_once": "n"}, "cancel", None),
     ],
 )
-def test_an_acp_agent_asks_and_is_allowed(options: list[object], answered: str | None) -> None:
+def test_an_acp_agent_asks_and_is_answered(
+    options: dict[str, str], settlement: Settlement, answered: str | None
+) -> None:
     me = tongue("opencode", Start("/w"))
-    (reply,) = heard(me, {
-        "id": "q", "method": "session/request_permission", "params": {"options": options},
-    })  # fmt: skip
-    assert isinstance(reply, Reply)
-    assert json.loads(reply.line)["result"]["outcome"].get("optionId") == answered
+    said = [{"kind": kind, "optionId": id} for kind, id in options.items()]
+    call = {"kind": "execute", "title": "bash", "rawInput": {"command": "git push"}}
+    params = {"options": said, "toolCall": call}
+    (_, asked) = heard(me, {"id": 9, "method": "session/request_permission", "params": params})
+    assert asked == Asked("9", "run", "execute", "git push", ())
+    (line,) = me.answer("9", settlement, "why")
+    answer = json.loads(line)
+    assert answer["id"] == 9
+    assert answer["result"]["outcome"].get("optionId") == answered
     (reply,) = heard(me, {"id": 4, "method": "fs/read_text_file", "params": {}})
     assert isinstance(reply, Reply)
     assert json.loads(reply.line)["error"]["code"] == -32601
+
+
+@pytest.mark.parametrize(
+    ("call", "asked"),
+    [
+        ({"kind": "edit", "title": "a", "locations": [{"path": "/w/a"}]}, ("edit", ["/w/a"])),
+        ({"kind": "edit", "title": "a", "rawInput": {"filePath": "/w/b"}}, ("edit", ["/w/b"])),
+        ({"kind": "edit", "title": "a", "rawInput": {"filepath": "/w/b"}}, ("edit", ["/w/b"])),
+        ({"kind": "fetch", "rawInput": {"url": "https://x"}}, ("fetch", [])),
+        ({"kind": "think"}, ("other", [])),
+    ],
+)
+def test_an_acp_agent_says_what_it_asks_for(call: object, asked: tuple[object, ...]) -> None:
+    me = tongue("gemini", Start("/w"))
+    params = {"options": [], "toolCall": call}
+    *_, event = heard(me, {"id": 9, "method": "session/request_permission", "params": params})
+    assert isinstance(event, Asked)
+    assert (event.kind, event.paths) == asked
 
 
 def test_a_tool_that_is_only_asked_about_has_started() -> None:
@@ -323,11 +392,70 @@ def test_codex_says_that_another_holds_its_conversation() -> None:
     assert ended.failure.kind is FailureKind.AGENT_BUSY
 
 
-def test_codex_asks_and_is_allowed_and_declines_by_itself() -> None:
+@pytest.mark.parametrize(
+    ("settlement", "decision"), [("allow", "accept"), ("deny", "decline"), ("cancel", "cancel")]
+)
+def test_codex_asks_and_is_answered(settlement: Settlement, decision: str) -> None:
     me = _open_codex()
-    (reply,) = heard(me, {"id": 0, "method": "item/fileChange/requestApproval", "params": {}})
-    assert isinstance(reply, Reply)
-    assert json.loads(reply.line)["result"] == {"decision": "accept"}
+    changes = [{"path": "/w/a"}, {"path": "/w/b"}]
+    heard(me, _news("item/started", item={"type": "fileChange", "id": "i", "changes": changes}))
+    request = {"id": 0, "method": "item/fileChange/requestApproval", "params": {"itemId": "i"}}
+    assert heard(me, request) == [Asked("0", "edit", "apply_patch", "/w/a, /w/b", ["/w/a", "/w/b"])]
+    (line,) = me.answer("0", settlement, "why")
+    assert json.loads(line) == {"id": 0, "result": {"decision": decision}}
+    assert heard(me, _news("serverRequest/resolved", requestId=0)) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "asked"),
+    [
+        ("/bin/bash -lc 'git push'", "git push"), ("sh -c 'a b'", "a b"), ("git push", "git push"),
+        ("/bin/bash -lc 'echo '\"'\"'x'\"'\"''", "echo 'x'"), ("bash 'x", "bash 'x"),
+        ("bash -lc a b", "bash -lc a b"), ("fish -c x", "fish -c x"),
+    ],
+)  # fmt: skip
+def test_codex_asks_for_what_is_in_its_shell(command: str, asked: str) -> None:
+    params = {"command": command}
+    method = "item/commandExecution/requestApproval"
+    (event,) = heard(_open_codex(), {"id": "x", "method": method, "params": params})
+    assert event == Asked("x", "run", "shell", asked)
+
+
+def test_codex_takes_back_what_it_asked() -> None:
+    me = _open_codex()
+    heard(me, {"id": 3, "method": "item/fileChange/requestApproval", "params": {}})
+    assert heard(me, _news("serverRequest/resolved", requestId=3)) == [Withdrawn("3")]
+    assert heard(me, _news("serverRequest/resolved", requestId=3)) == []
+
+
+def test_an_agent_is_told_of_its_model_and_its_role() -> None:
+    order = ORDER.model_copy(update={"model": "m-1", "instructions": "Be kind."})
+    argv = list(table.find("claude").plan(order, "s/1").argv)
+    assert argv[argv.index("--model") + 1] == "m-1"
+    assert argv[argv.index("--append-system-prompt") + 1] == "Be kind."
+    assert list(table.find("gemini").plan(order, "s/1").argv)[2:4] == ["--model", "m-1"]
+    env = table.find("opencode").plan(order, "s/1").env
+    assert json.loads(env["OPENCODE_CONFIG_CONTENT"]) == {"model": "m-1"}
+    said = "\n".join(_opened(tongue("codex", Start("/w", model="m-1", instructions="Be kind."))))
+    assert '"model":"m-1"' in said
+    assert '"developerInstructions":"Be kind."' in said
+    assert not table.find("gemini").plan(order, "s/1").instructed
+
+
+def test_an_agent_that_is_held_by_rules_asks() -> None:
+    held = [PermissionLayer(rules=["ask *"], answer_within_ms=1)]
+    order = ORDER.model_copy(update={"permissions": held})
+    assert "bypassPermissions" in table.find("claude").plan(ORDER, "s/1").argv
+    assert "bypassPermissions" not in table.find("claude").plan(order, "s/1").argv
+    assert "OPENCODE_PERMISSION" not in table.find("opencode").plan(ORDER, "s/1").env
+    assert "ask" in table.find("opencode").plan(order, "s/1").env["OPENCODE_PERMISSION"]
+    assert '"approvalPolicy":"never"' in "\n".join(_opened(tongue("codex", Start("/w"))))
+    asks = "\n".join(_opened(tongue("codex", Start("/w", asks=True))))
+    assert '"approvalPolicy":"untrusted"' in asks
+
+
+def test_codex_declines_by_itself() -> None:
+    me = _open_codex()
     (reply,) = heard(me, {"id": 0, "method": "attestation/generate", "params": {}})
     assert isinstance(reply, Reply)
     assert "error" in json.loads(reply.line)

@@ -111,3 +111,4 @@ class EarlierRow:
     base_commit: str
     saved: str | None
     agent_session_id: str | None
+    asked: int  #: questions, by all attempts before
