@@ -135,10 +135,10 @@ class Ledger:
 def _first(queue: deque[bytes], most: int, all_of_it: bool) -> list[bytes]:
     """Out of a queue: ``most`` bytes or a little more."""
     if all_of_it:
-        taken = list(queue)
+        everything = list(queue)
         queue.clear()
-        return taken
-    taken = []
+        return everything
+    taken: list[bytes] = []
     while queue and most > 0:
         taken.append(text := queue.popleft())
         most -= len(text)

@@ -19,9 +19,7 @@ def _node(name: str, room: str, old: str, new: str) -> Mutant:
 
 
 RESUME: Final = (
-    _ledger(
-        "nothing is kept", "            self._unheard += waiting\n", "            pass\n"
-    ),
+    _ledger("nothing is kept", "            self._unheard += waiting\n", "            pass\n"),
     _ledger(
         "nothing is said again", "        self._waiting.extendleft(reversed(self._unheard))\n", ""
     ),
