@@ -262,7 +262,9 @@ class Switchboard:
             effects.append(Send(entry.runs_on, Abort(entry.call.id, why.message, mode)))
         elif entry.outcome is None:
             effects.append(Stop(entry.call.id, why))
-        return effects + self._abort_all(entry.children, why)
+        if entry.children:
+            effects += self._abort_all(entry.children, why)
+        return effects
 
     def _abort_all(self, ids: Iterable[CallId], why: CallError) -> list[Effect]:
         return [effect for id in sorted(ids) for effect in self._abort(self._calls[id], why)]
@@ -287,7 +289,9 @@ class Switchboard:
             effects.append(Send(entry.placed_by, said))
         elif entry.runs_on is not None and not entry.let_go:
             effects.append(Answer(id, outcome))
-        return effects + self._leave_parent(entry)
+        if entry.parent is not None:
+            effects += self._leave_parent(entry)
+        return effects
 
     def _leave_parent(self, entry: InFlight) -> list[Effect]:
         """Its parent waits for it no more, and may have waited for nothing else."""

@@ -24,6 +24,8 @@ class Placed:
         self._abort = abort
         self._answers: dict[CallId, asyncio.Future[Outcome]] = {}
         self._readers: dict[CallId, Callable[[object], None]] = {}
+        self._given_up: dict[CallId, tuple[float, asyncio.Future[Outcome]]] = {}  # and until when
+        self._looks: asyncio.TimerHandle | None = None  # one for all of them
 
     def __contains__(self, id: CallId) -> bool:
         return id in self._answers
@@ -74,11 +76,23 @@ class Placed:
         if answer.cancelled():  # with its waiter
             answer = self._answers[id] = loop.create_future()
         self._abort(id, Cancelled("CALLER_GAVE_UP", "the caller gave up"))
-        enough = loop.call_later(ABORT_PATIENCE, answer.cancel)
+        self._given_up[id] = (loop.time() + ABORT_PATIENCE, answer)
+        if self._looks is None:
+            self._looks = loop.call_later(ABORT_PATIENCE, self._lose_patience)
         try:
             await answer  # cancelled or not: its waiter was
         finally:
-            enough.cancel()
+            del self._given_up[id]
+
+    def _lose_patience(self) -> None:
+        """Of those who gave up, let go who has waited for long: they are in order of that."""
+        loop = asyncio.get_running_loop()
+        self._looks = None
+        for until, answer in self._given_up.values():
+            if until > loop.time():
+                self._looks = loop.call_at(until, self._lose_patience)
+                break
+            answer.cancel()
 
     def _time(self, call: Call) -> asyncio.TimerHandle:
         """The far side keeps the time of a call. It may be out of reach, and the time is over."""

@@ -48,11 +48,8 @@ class Tally:
         return self.memory[-1] - self.memory[0] if self.memory else 0.0
 
     def lines(self) -> list[str]:
-        return [
-            f"{self.examples:,} examples",
-            self._of_the_innocent(),
-            self._of_memory(),
-        ]
+        innocent = [self._of_the_innocent()] if self.answered else []
+        return [f"{self.examples:,} examples", *innocent, self._of_memory()]
 
     def _of_the_innocent(self) -> str:
         return (

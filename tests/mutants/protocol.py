@@ -15,11 +15,15 @@ def _board(name: str, old: str, new: str) -> Mutant:
 
 
 SWITCHBOARD: Final = (
-    _board("answer before children", "        if entry.children:\n", "        if False:\n"),
+    _board(
+        "answer before children",
+        "        if entry.children:\n            return",
+        "        if False:\n            return",
+    ),
     _board(
         "no cascade",
-        "return effects + self._abort_all(entry.children, why)",
-        "return effects",
+        "            effects += self._abort_all(entry.children, why)\n",
+        "            pass\n",
     ),
     _board(
         "children of a finished call are not aborted",
@@ -84,8 +88,8 @@ SWITCHBOARD: Final = (
     ),
     _board(
         "abort the whole board",
-        "effects + self._abort_all(entry.children, why)",
-        "effects + self._abort_all(self._calls, why)",
+        "effects += self._abort_all(entry.children, why)",
+        "effects += self._abort_all(self._calls, why)",
     ),
     _board(
         "never stop the handler",

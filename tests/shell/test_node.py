@@ -19,6 +19,7 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from protocol.aio import link as link_room
+from protocol.aio import placed
 from protocol.aio.carrier import FAIRNESS
 from protocol.aio.node import Context, Handler, Node
 from protocol.errors import (
@@ -740,6 +741,23 @@ async def test_a_flood_of_junk_closes_the_link(junk: str) -> None:
         near.inject(*[junk] * 5_000)
         await holds(lambda: near.closed)
         assert near.closed is not None and near.closed[0] == CLOSE_FLOOD
+
+
+async def test_who_gave_up_does_not_wait_for_ever_for_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(placed, "ABORT_PATIENCE", 0.05)
+    node, (near, far) = Node(), pipe()
+    async with serving((node, PEER, near)):
+        for _ in range(2):  # the second when nobody looks after the first any more
+            asking = [asyncio.create_task(node.ask(PEER, "op")) for _ in range(3)]
+            await far.take(3)
+            for one in asking:
+                one.cancel()
+                await asyncio.sleep(0)
+            await asyncio.wait(asking, timeout=20)
+            assert all(one.cancelled() for one in asking)
+            await far.take(3)
 
 
 async def test_much_that_waits_is_on_its_way_before_the_loop_has_its_turn() -> None:
