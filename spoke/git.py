@@ -246,7 +246,9 @@ def _signal(group: int, number: signal.Signals) -> None:
 
 
 def _be_nice(pid: int, niceness: int) -> None:
-    if niceness:
+    if niceness == idle.NICEST:
+        idle.calm_session(pid)
+    elif niceness:
         idle.calm(pid, niceness)
 
 

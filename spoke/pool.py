@@ -13,14 +13,14 @@ from typing import Final
 from protocol.errors import CallError
 from spoke.clones import Clone
 from spoke.flight import until_done
+from spoke.idle import NICEST
 from spoke.place import Place
 from spoke.trash import Trash
 
 _log = logging.getLogger(__name__)
 
 PREFIX: Final = "pool+"  #: begins no session's name
-_NICENESS: Final = 10
-_PAUSE: Final = 0.05  #: seconds; the agent that just got a worktree is about to start
+_PAUSE: Final = 0.2  #: seconds; the agent that just got a worktree is about to start
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Pool:
         self._root = root
         self._trash = trash
         self._cores = cores
+        self._behind = asyncio.Semaphore(1)  #: idle work must not hold what a spawn waits for
         self._size = size
         self._ready: dict[str, deque[Pooled]] = {}
         self._filling: dict[str, asyncio.Task[None]] = {}
@@ -84,7 +85,7 @@ class Pool:
         """A new one, for somebody who waits for it; nothing is left if it fails."""
         place = Place.of(self._root, clone.path, "pool", f"{PREFIX}{os.urandom(6).hex()}")
         try:
-            async with self._cores:
+            async with self._behind if niceness else self._cores:
                 await place.check_out(clone, commit, niceness=niceness)
         except BaseException:
             await until_done(asyncio.to_thread(place.discard, self._trash))
@@ -96,6 +97,6 @@ class Pool:
         await asyncio.sleep(_PAUSE)
         try:
             while len(ready) < self._size:
-                ready.append(await self.make(clone, commit, niceness=_NICENESS))
+                ready.append(await self.make(clone, commit, niceness=NICEST))
         except (CallError, OSError) as error:
             _log.warning("the pool of %s is short: %s", clone.name, error)

@@ -1,7 +1,8 @@
 """Saves the work of every attempt: by the clock, after its end, and when it is superseded.
 
-Nobody waits for git here. Files are looked at without git first, and git runs at idle priority;
-what a save came to is reported, and is never a failure of the session.
+Nobody waits for git here. Files are looked at without git first, and git runs at idle priority, or
+at a low one behind an end, because the receipt of an abort names what is saved soon. What a save
+came to is reported, and is never a failure of the session.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from spoke.changes import Mark
 from spoke.chores import Chores
 from spoke.clones import Clone
 from spoke.flight import in_thread
-from spoke.idle import NICEST
+from spoke.idle import NICE, NICEST
 from spoke.journal import Key
 from spoke.reports import Reports
 from spoke.worktrees import Worktrees
@@ -46,7 +47,8 @@ class Saves:
     push: bool
     reports: Reports = field(default_factory=Reports)
     chores: Chores = field(default_factory=Chores)
-    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 1))
+    room: asyncio.Semaphore = field(default_factory=lambda: _room())
+    last: asyncio.Semaphore = field(default_factory=lambda: _room())
     pushes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PUSHES))
 
     def start(self) -> None:
@@ -107,7 +109,7 @@ class Saver:
         self._stop_keeping()
         self._is_settled = True
         try:
-            await self._write(self._ref("salvage"))
+            await self._write(self._ref("salvage"), NICE)
         except (CallError, OSError) as error:
             _log.warning("%s is superseded and could not be saved: %s", self._key, error)
 
@@ -172,9 +174,9 @@ class Saver:
         ref = self._ref(kind)
         async with self._alone:
             try:
-                async with self._saves.room:
+                async with self._saves.last if final else self._saves.room:
                     mark = changes.now()
-                    commit = await self._write(ref)
+                    commit = await self._write(ref, NICE if final else NICEST)
             except NotFound:
                 return self._report(kind, ref, None, final=final)
             except (CallError, OSError) as error:
@@ -187,12 +189,12 @@ class Saver:
             pushed = commit is not None and self._is_pushed(ref, commit)
             return self._report(kind, ref, commit, final=final, pushed=pushed, why=why)
 
-    async def _write(self, ref: str) -> str | None:
+    async def _write(self, ref: str, niceness: int) -> str | None:
         path = self._path
         if path is None:
             return None
         session = self._key.session_id
-        return await self._saves.worktrees.save(session, path, ref, niceness=NICEST)
+        return await self._saves.worktrees.save(session, path, ref, niceness=niceness)
 
     async def _push(self, commit: str | None, ref: str) -> str:
         """Why not."""
@@ -246,6 +248,10 @@ class Saver:
 
     def _ref_of(self, commit: str | None) -> Mapping[str, JsonValue]:
         return {"savedRef": self._ref("wip")} if commit else {}
+
+
+def _room() -> asyncio.Semaphore:
+    return asyncio.Semaphore(os.cpu_count() or 1)
 
 
 def _words(error: CallError | OSError) -> str:

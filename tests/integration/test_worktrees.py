@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import CallError, Conflict, FailedPrecondition, InvalidArgument, NotFound
-from spoke import inspection, saving
+from spoke import idle, inspection, saving
 from spoke.clones import Clone, Clones
 from spoke.desk import Desk
 from spoke.flight import Flights
@@ -700,6 +700,18 @@ async def test_the_environment_of_the_daemon_does_not_pass(
 
 
 # --- the agent's own git
+
+
+def test_idle_work_yields_as_a_session_too() -> None:
+    """Where a session is scheduled as one, niceness counts within it only."""
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as sleeper:
+        try:
+            idle.calm_session(sleeper.pid)
+            assert os.getpriority(os.PRIO_PROCESS, sleeper.pid) == idle.NICEST
+            group = Path(f"/proc/{sleeper.pid}/autogroup")
+            assert not group.exists() or group.read_text().strip().endswith("nice 19")
+        finally:
+            sleeper.kill()
 
 
 async def test_an_agents_git_works(house: House, tmp_path: Path) -> None:
