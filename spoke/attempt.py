@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 _INTRODUCTION_S: Final = 2.0  #: within it, a supervisor that got its assignment says who it is
 _LOOK_S: Final = 0.01
+_TIDY_S: Final = 0.05  #: before what an attempt leaves is erased: others may be ending now
 _AGAIN_S: Final = 5.0  #: before the end is written again to a disk that did not take it
 
 _STATES: Final = {Phase.UP: "running", Phase.ENDED: "exited", Phase.FORGOTTEN: "exited"}
@@ -222,7 +223,9 @@ class Attempt:
     async def _attend(self) -> None:
         up = story.SupervisorUp()
         recorded = await self._on_disk(lambda: self._watch.keep(lambda: self.tell(up)))
-        rebooted = await self._on_disk(lambda: in_thread(self._folder.is_of_another_boot))
+        rebooted = not recorded and await self._on_disk(
+            lambda: in_thread(self._folder.is_of_another_boot)
+        )
         self.tell(story.SupervisorGone(recorded, rebooted))
         self.tail.look()
 
@@ -263,6 +266,7 @@ class Attempt:
     async def _forget(self) -> None:
         self.tail.end()
         await (self._saver.leave() if self._life.muted else self._saver.settle())
+        await asyncio.sleep(_TIDY_S)
         await self._on_disk(lambda: in_thread(self._finish))
         self.forgotten.set()
 
