@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from spoke.place import Place
 MOST: Final = 4_000  #: entries; to look at more takes longer than to let git look
 _TICK_NS: Final = 20_000_000  #: by which a file system's clock may be behind ours
 _OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_HEAD: Final = struct.Struct(">4sII")
 _STEP_NS: Final = 1_000_000_000  #: by which our clocks may part before neither is believed
 
 
@@ -48,7 +51,7 @@ def born(place: Place) -> Mark:
 
 def changed(place: Place, since: Mark) -> bool:
     """Also True where looking would take too long, or a clock was set."""
-    if abs(_apart() - since.apart) > _STEP_NS:
+    if abs(_apart() - since.apart) > _STEP_NS or _tracked(place) >= MOST:
         return True
     admin = (place.admin, place.admin / "logs/HEAD")
     walk = chain((_touched(path) for path in admin), _flat(place.admin), _deep(place.tree))
@@ -107,6 +110,19 @@ def _changed(entry: os.DirEntry[str]) -> int:
 
 def _apart() -> int:
     return time.time_ns() - time.monotonic_ns()
+
+
+def _tracked(place: Place) -> int:
+    """How many files git knows there: the third number of an index. 0 where it cannot be read."""
+    try:
+        opened = os.open(place.admin / "index", _OPEN_FILE)
+    except OSError:
+        return 0
+    try:
+        head = os.read(opened, _HEAD.size)
+    finally:
+        os.close(opened)
+    return int(_HEAD.unpack(head)[2]) if len(head) == _HEAD.size else 0
 
 
 def _touched(path: os.PathLike[str] | str) -> int:

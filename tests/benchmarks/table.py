@@ -81,10 +81,13 @@ def at_least_of(name: str, ours: Value, least: float, beside: Value, what: str) 
     return Row(name, ours, beside, what, f">= {least:.2g}x", met)
 
 
-def over_floor(name: str, ours: Value, floor: Value, most: float, what: str) -> Row:
-    """``most``: by how much it may be above its floor."""
+def over_floor(
+    name: str, ours: Value, floor: Value, most: float, what: str, par: float | None = None
+) -> Row:
+    """``most``: by how much it may be above its floor. ``par``: as for `at_most`."""
     met = ours.median <= floor.median + most
-    return Row(name, ours, floor, what, f"floor + {_number(most)} {ours.unit}", met)
+    target = f"floor + {_number(most)} {ours.unit}{_par(par)}"
+    return Row(name, ours, floor, what, target, met, par)
 
 
 def as_json(rows: Sequence[Row], notes: Sequence[str]) -> str:

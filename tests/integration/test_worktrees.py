@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
+import struct
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
@@ -12,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import CallError, Conflict, FailedPrecondition, InvalidArgument, NotFound
-from spoke import idle, inspection, saving
+from spoke import changes, idle, inspection, saving
 from spoke.clones import Clone, Clones
 from spoke.desk import Desk
 from spoke.flight import Flights
 from spoke.git import Git, GitFailed
+from spoke.place import Place
 from spoke.planning import Worktree
 from spoke.removal import Wish
 from spoke.saving import Proof
@@ -883,6 +886,16 @@ async def test_git_looks_again_only_where_something_was_touched(
     removed = await house.worktrees.take_away(made.path, Wish())
     clone = await house.clone()
     assert await clone.run(["show", f"{removed.saved_ref}:new.txt"]) == "last\n"
+
+
+@pytest.mark.parametrize(("files", "looks"), [(3, False), (changes.MOST, True)])
+def test_where_many_files_are_nobody_looks_at_each(tmp_path: Path, files: int, looks: bool) -> None:
+    place = Place(tmp_path / "tree", tmp_path / "view", tmp_path / "admin")
+    place.admin.mkdir()
+    (place.admin / "index").write_bytes(struct.pack(">4sII", b"DIRC", 2, files))
+    late = changes.now()
+    late = dataclasses.replace(late, at=late.at + 10**12)
+    assert changes.changed(place, late) is looks
 
 
 async def test_saving_a_merge_conflict_and_unpushed_commits(house: House) -> None:
