@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from protocol.failure import Signal, classify
 from spoke.agents.agent import Plan
+from spoke.agents.pieces import Pieces
 from spoke.agents.tongue import (
     Asked,
     Denied,
@@ -18,7 +19,6 @@ from spoke.agents.tongue import (
     Ready,
     Reply,
     Start,
-    Text,
     ToolEnded,
     ToolStarted,
     TurnEnded,
@@ -108,7 +108,7 @@ class AcpTongue:
         self._failed: TurnEnded | None = None
         self._options: dict[str, tuple[object, Mapping[str, str]]] = {}  #: of open questions
         self._replaying = False
-        self._said: list[str] = []
+        self._said = Pieces()
         self._cost: float | None = None
         self._context: tuple[int | None, int | None] = (None, None)
 
@@ -147,7 +147,7 @@ class AcpTongue:
             case {"method": "session/update", "params": dict()}:
                 return self._update(as_object(as_object(said["params"]).get("update")))
             case {"method": str(), "id": int() | str()}:
-                return [*self._spoken(), *self._asked_for(said)]
+                return [*self._said.whole(), *self._asked_for(said)]
             case {"id": int(id)} if id in self._asked:
                 return self._answered(id, *self._asked.pop(id), said)
             case _:
@@ -195,13 +195,13 @@ class AcpTongue:
 
     def _ready(self) -> Ready:
         self._replaying = False
-        self._said.clear()
+        self._said.whole()
         return Ready(self._session_id, self._version)
 
     def _turn_ended(self, id: int, message_id: str, result: Json, error: Json) -> list[Event]:
         """With what was folded in, several prompts make one turn: the last answer ends it."""
         self._turns.discard(id)
-        events: list[Event] = [*self._spoken(), self._usage(result)]
+        events: list[Event] = [*self._said.whole(), self._usage(result)]
         ended = TurnEnded("aborted" if result.get("stopReason") == "cancelled" else "completed")
         if error:
             ended = TurnEnded("failed", classify(_signal(error)))
@@ -215,12 +215,12 @@ class AcpTongue:
             return []
         match update.get("sessionUpdate"):
             case "agent_message_chunk":
-                self._said.append(as_text(as_object(update.get("content")).get("text")))
-                return []
+                piece = as_text(as_object(update.get("content")).get("text"))
+                return [*self._said.add(piece, as_text(update.get("messageId")))]
             case "tool_call":
-                return [*self._spoken(), *self._tool_started(update)]
+                return [*self._said.whole(), *self._tool_started(update)]
             case "tool_call_update" if update.get("status") in ("completed", "failed"):
-                return [*self._spoken(), *_tool_ended(update)]
+                return [*self._said.whole(), *_tool_ended(update)]
             case "usage_update":
                 cost = as_number(as_object(update.get("cost")).get("amount"))
                 self._cost = self._cost if cost is None else cost
@@ -248,11 +248,6 @@ class AcpTongue:
         kinds = {as_text(one.get("kind")): as_text(one.get("optionId")) for one in options}
         self._options[id] = (request.get("id"), kinds)
         return [*(self._tool_started(call) if call else []), _asked(id, call)]
-
-    def _spoken(self) -> list[Event]:
-        text = "".join(self._said).strip()
-        self._said.clear()
-        return [Text(text)] if text else []
 
     def _usage(self, result: Json) -> Usage:
         usage = as_object(result.get("usage"))

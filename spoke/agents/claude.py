@@ -10,6 +10,7 @@ from spoke.agents.agent import Plan
 from spoke.agents.tongue import (
     Accepted,
     Asked,
+    Compacted,
     Denied,
     Event,
     Held,
@@ -145,8 +146,8 @@ class ClaudeTongue:
                 return self._assistant(as_object(said.get("message")))
             case "user":
                 return _tool_results(as_object(said.get("message")))
-            case "system" if said.get("subtype") == "api_retry":
-                return [self._retry(said, now)]
+            case "system":
+                return self._system(said, now)
             case "rate_limit_event":
                 return self._limit(as_object(said.get("rate_limit_info")))
             case "result":
@@ -195,6 +196,15 @@ class ClaudeTongue:
             elif block.get("type") == "tool_use":
                 events.append(ToolStarted(as_text(block.get("id")), _title(block)))
         return events
+
+    def _system(self, said: Json, now: int) -> list[Event]:
+        match said.get("subtype"):
+            case "api_retry":
+                return [self._retry(said, now)]
+            case "compact_boundary":
+                return [Compacted()]
+            case _:
+                return []
 
     def _retry(self, said: Json, now: int) -> Held:
         until = now + as_int(said.get("retry_delay_ms"))

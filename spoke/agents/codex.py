@@ -10,6 +10,7 @@ from spoke.agents.agent import Plan
 from spoke.agents.tongue import (
     Accepted,
     Asked,
+    Compacted,
     Denied,
     Event,
     Held,
@@ -218,6 +219,8 @@ def _command(text: str) -> str:
 def _item(item: Json, *, done: bool) -> list[Event]:
     id = as_text(item.get("id"))
     match item.get("type"):
+        case "contextCompaction" if done:
+            return [Compacted()]
         case "agentMessage" if done:
             return [Text(as_text(item.get("text")))]
         case "commandExecution" | "fileChange" | "mcpToolCall" as kind:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from protocol.failure import Failure, FailureKind, Signal, classify
 from spoke.agents.effects import Effect, Hangup, Tell, Write
+from spoke.agents.guard import Guard
 from spoke.agents.meter import Meter
 from spoke.agents.questions import Questions, Terms
 from spoke.agents.tongue import (
     Accepted,
     Asked,
+    Compacted,
     Denied,
     Event,
     Held,
@@ -70,6 +72,7 @@ class Talk:
         self._known: set[str] = set()
         self._activity: Mapping[str, object] = {}
         self._meter = Meter()
+        self._guard = Guard()
         self.stage = Stage.OPENING
         self.turns = 0
         self.failure: Failure | None = None  #: of the last turn
@@ -106,8 +109,10 @@ class Talk:
 
     def hear(self, line: str, now: int) -> list[Effect]:
         effects: list[Effect] = []
-        for event in self._tongue.read(line, now):
+        for event in self._guard.watch(self._tongue.read(line, now)):
             effects += self._on(event, now)
+        if self._guard.found is not None and self.stage is Stage.BUSY:
+            effects += self._cancel()
         return effects
 
     def answer(self, question: int, decision: Answer, by: str, message: str) -> list[Effect]:
@@ -258,8 +263,10 @@ def judge(talk: Talk, *, ended: str, moved: bool | None) -> tuple[str, Failure |
     return "completed", None, "it committed nothing" if moved is False else None
 
 
-def _seen(event: Text | ToolStarted | ToolEnded) -> Mapping[str, object]:
+def _seen(event: Compacted | Text | ToolStarted | ToolEnded) -> Mapping[str, object]:
     match event:
+        case Compacted():
+            return {"event": "compacted"}
         case Text(text):
             return {"event": "text", "text": text[:_TEXT_CHARS]}
         case ToolStarted(id, title):

@@ -62,6 +62,10 @@ class Usage(NamedTuple):
     model: str | None = None
 
 
+class Compacted(NamedTuple):
+    """It shortened its conversation, so that it fits its model."""
+
+
 class Denied(NamedTuple):
     """It asked whether it may, and was told that it may not."""
 
@@ -100,8 +104,8 @@ class Reply(NamedTuple):
 
 
 Event = (
-    Ready | Accepted | Text | ToolStarted | ToolEnded | Held | Usage | Denied | Asked | Withdrawn
-    | TurnEnded | Reply
+    Ready | Accepted | Text | ToolStarted | ToolEnded | Held | Usage | Compacted | Denied | Asked
+    | Withdrawn | TurnEnded | Reply
 )  # fmt: skip
 
 #: What it is told of what it asked. cancel: its turn ends.

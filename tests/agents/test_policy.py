@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -33,6 +34,7 @@ def _done(view: SessionView) -> list[tuple[str, str]]:
     return [(one.kind, one.action) for one in view.failures]
 
 
+@pytest.mark.parametrize("on_stage", sorted(KEPT), indirect=True)
 async def test_a_limit_parks_it_and_it_goes_on_in_its_conversation(
     on_stage: Stage, hub_database: str
 ) -> None:
@@ -55,9 +57,11 @@ async def test_a_limit_parks_it_and_it_goes_on_in_its_conversation(
     assert len(woken) == len(view.failures)
 
 
+@pytest.mark.parametrize("on_stage", ["claude", "codex", "gemini"], indirect=True)
 async def test_an_exhausted_context_is_tried_once_more_in_a_new_conversation(
     on_stage: Stage,
 ) -> None:
+    """opencode shortens its conversation by itself, and goes on."""
     on = on_stage
     id = await on.spawn("model: fail context_exhausted\n" + COMMIT, stdin="closed")
     view = await on.ended(id)
@@ -85,3 +89,20 @@ async def test_a_conversation_that_is_lost_is_begun_anew_with_a_handoff_brief(
     view = await on.idle(id)
     assert ("conversationLost", "fresh") in _done(view)
     await on.hub.abort(id)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("on_stage", ["opencode"], indirect=True)
+async def test_a_conversation_that_is_shortened_for_ever_is_ended(on_stage: Stage) -> None:
+    """Its window is smaller than what it is told: it would go round without end."""
+    on = on_stage
+    settings = on.here.folder / "config" / "opencode" / "opencode.json"
+    said = json.loads(settings.read_text())
+    said["provider"]["scripted"]["models"]["scripted"]["limit"] = {"context": 600, "output": 100}
+    settings.write_text(json.dumps(said))
+    id = await on.spawn("model: say I begin.", stdin="closed")
+    view = await on.until(id, lambda one: one.failures != [], "ended", patience=100)
+    assert _done(view) == [("contextExhausted", "fresh")]
+    assert "did nothing" in view.failures[0].message
+    await on.hub.abort(id)
+    assert marked(id) == {}

@@ -13,6 +13,7 @@ from spoke.agents.talk import MAX_QUEUED, Stage, Talk, judge
 from spoke.agents.tongue import (
     Accepted,
     AfterDenial,
+    Compacted,
     Denied,
     Event,
     Held,
@@ -241,3 +242,13 @@ def test_an_agent_that_never_began_has_failed() -> None:
     assert outcome == "failed"
     assert failure is not None
     assert Start("/w").resume is False
+
+
+def test_a_turn_that_goes_round_in_circles_is_ended_and_has_failed() -> None:
+    on = Floor().opened()
+    assert on.means(*[Compacted()] * 3) == [Write("cancel")]
+    assert on.means(Compacted()) == []
+    on.means(TurnEnded("aborted"))
+    assert on.talk.stage is Stage.OVER
+    assert on.talk.failure is not None
+    assert on.talk.failure.kind is FailureKind.CONTEXT_EXHAUSTED

@@ -14,6 +14,7 @@ from spoke.agents import table
 from spoke.agents.tongue import (
     Accepted,
     Asked,
+    Compacted,
     Denied,
     Held,
     Ready,
@@ -476,8 +477,17 @@ def test_codex_says_that_it_tries_again_and_its_files_change() -> None:
 
 
 def test_claude_hears_a_message_once_and_what_the_order_says_each_time() -> None:
-    me = tongue("claude", transcripts.start("claude"))
+    me = tongue("claude", transcripts.start("claude", "commit"))
     (one,) = me.prompt("go on", "")
     assert "uuid" not in json.loads(one)
     (first,), (again,) = me.prompt("hello", "msg_1"), me.prompt("hello", "msg_1")
     assert json.loads(first)["uuid"] == json.loads(again)["uuid"]
+
+
+def test_a_conversation_that_was_shortened_is_told() -> None:
+    claude = tongue("claude", transcripts.start("claude", "commit"))
+    assert heard(claude, {"type": "system", "subtype": "compact_boundary"}) == [Compacted()]
+    item = {"type": "contextCompaction", "id": "1"}
+    codex = _open_codex()
+    assert heard(codex, _news("item/started", item=item)) == []
+    assert heard(codex, _news("item/completed", item=item)) == [Compacted()]
