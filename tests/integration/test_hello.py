@@ -10,7 +10,9 @@ import coord
 from hub.app import serve
 from hub.settings import HubSettings
 from protocol.ops.wire import InventoryItem
+from spoke import identity
 from spoke.settings import SpokeSettings
+from tests.security import people
 from tests.support.hand import Hand
 from tests.support.world import free_port
 
@@ -61,6 +63,9 @@ async def test_a_start_that_never_reached_a_disk_is_told_again(
             async with hand.connected():
                 await client.spawn("t", repo="/r", command="true", until="queued")
                 first = await hand.next()
+                spoke = identity.load(hand.settings.places).spoke_id
+                told = await people.store_of(hub).outbox.pending(spoke, 0, 9)
+                assert [order.seq for order in told] == [first["seq"]], "told, and not taken"
             async with hand.connected():
                 again = await hand.next()
             assert (again["seq"], again["kind"]) == (first["seq"], "start")

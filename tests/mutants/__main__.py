@@ -67,7 +67,8 @@ def run_tests(room: Path, tests: tuple[str, ...], patience: float = PATIENCE) ->
     environ = {**os.environ, "PYTHONPATH": str(room), "COORD_MUTANT": "1"}
     environ["PYTHONDONTWRITEBYTECODE"] = "1"
     argv = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    argv += [f"--timeout={TEST_SECONDS}", *tests]
+    # A folder of its own: pytest would tidy up what all other runs on this machine have left.
+    argv += [f"--timeout={TEST_SECONDS}", f"--basetemp={room / 'temporary'}", *tests]
     if all(test.startswith(PURE) for test in tests):
         argv.append("--noconftest")  # the fixtures there want a hub and a database
     try:

@@ -124,7 +124,7 @@ FENCES: Final = (
         "hub/bells.py",
         "async with asyncio.timeout(within):",
         "async with asyncio.timeout(None):",
-        ("tests/integration/test_several_hubs.py",),
+        ("tests/unit/test_bells.py",),
     ),
     Mutant(
         "acted on before it is on the disk",
@@ -139,7 +139,7 @@ FENCES: Final = (
         "spoke/attempts.py",
         "for order in orders if order.seq > self.last_seq}",
         "for order in orders}",
-        ("tests/shell/test_spoke.py",),
+        ("tests/unit/test_attempts.py",),
     ),
     Mutant(
         "a journal that the disk may lose",
@@ -164,7 +164,7 @@ FENCES: Final = (
         '            case "stale_epoch":\n'
         "                tail.hold()\n"
         "                tail.ears.superseded()\n",
-        ("tests/shell/test_spoke.py",),
+        ("tests/shell/test_spoke.py::test_a_stale_epoch_means_dial_again_and_touch_nothing",),
     ),
     Mutant(
         "what a dead supervisor left lives on",

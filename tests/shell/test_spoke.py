@@ -450,10 +450,12 @@ async def test_a_link_cut_twenty_times_loses_and_doubles_nothing(
 
 async def test_a_stale_epoch_means_dial_again_and_touch_nothing(house: House) -> None:
     await house.start("s1", "cat")
-    await house.exchange.until_kind("running", "s1")
+    agent = Path(f"/proc/{(await house.exchange.until_kind('running', 's1'))['pid']}")
     house.exchange.stale_once = True
     await house.exchange.say("s1", MessageOrder(message_id="m1", text="hello"))
-    await house.exchange.until_connected(1)
+    first = house.exchange.epoch
+    await until(lambda: house.exchange.epoch > first or not agent.exists())
+    assert agent.exists()
     await house.said("s1", "hello")
     assert house.exchange.story("s1").kinds().count("running") == 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import cast
 
@@ -18,19 +20,52 @@ START = StartOrder(
 )  # fmt: skip
 
 
-class FullDisk:
-    last_seq = 0
+class Watched(Attempts):
+    """What it does is said, and not done."""
 
-    def accept(self, orders: object, refused: object) -> None:
-        raise OSError(28, "No space left on device")
+    def __init__(self, journal: object, deeds: list[str]) -> None:
+        super().__init__(cast("Rooms", SimpleNamespace(journal=journal)))
+        self.deeds = deeds
+
+    def _act(self, order: Order) -> None:
+        self.deeds.append(f"deed {order.seq}")
+
+
+@dataclass
+class Disk:
+    deeds: list[str]
+    last_seq: int = 0
+    full: bool = False
+
+    def accept(self, orders: Sequence[Order], _: object) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        self.deeds += [f"disk {order.seq}" for order in orders]
+        self.last_seq = orders[-1].seq
+
+
+def _start(seq: int) -> Order:
+    return Order.model_validate(
+        {"seq": seq, "kind": "start", "session_id": "ses_1", "attempt": seq, "body": START}
+    )
 
 
 async def test_what_the_disk_does_not_take_is_not_acted_on() -> None:
-    attempts = Attempts(cast("Rooms", SimpleNamespace(journal=FullDisk())))
-    order = Order.model_validate(
-        {"seq": 1, "kind": "start", "session_id": "ses_1", "attempt": 1, "body": START}
-    )
+    deeds: list[str] = []
+    attempts = Watched(Disk(deeds, full=True), deeds)
     with pytest.raises(OSError, match="No space left"):
-        await attempts.take([order])
-    assert attempts.inventory() == []
+        await attempts.take([_start(1)])
+    assert deeds == []
+    await attempts.close()
+
+
+async def test_the_disk_has_an_order_before_it_is_acted_on_and_both_happen_once() -> None:
+    """An order that is told again may belong to an attempt that is done with: nothing else would
+    know that it is old."""
+    deeds: list[str] = []
+    attempts = Watched(Disk(deeds), deeds)
+    for told in ([1, 2], [2], [1, 2, 3]):
+        taken = await attempts.take([_start(seq) for seq in told])
+        assert taken.accepted == max(told[-1], 2)
+    assert deeds == ["disk 1", "disk 2", "deed 1", "deed 2", "disk 3", "deed 3"]
     await attempts.close()
