@@ -65,7 +65,6 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "execute": "run", "edit": "edit", "delete": "edit", "move": "edit", "read": "read",
     "search": "read", "fetch": "fetch",
 }  # fmt: skip
-_OTHER: Final[Kind] = "other"
 _OPTIONS: Final[Mapping[Settlement, Sequence[str]]] = {
     "allow": ("allow_once", "allow_always"), "deny": ("reject_once", "reject_always"), "cancel": (),
 }  # fmt: skip
@@ -275,7 +274,7 @@ def _tool_ended(update: Json) -> list[Event]:
 
 
 def _asked(id: str, call: Json) -> Asked:
-    kind = _KINDS.get(as_text(call.get("kind")), _OTHER)
+    kind = _KINDS.get(as_text(call.get("kind"))) or "other"
     title, given = as_text(call.get("title")), as_object(call.get("rawInput"))
     what = as_text(given.get("command")) or as_text(given.get("url")) or title
     places = [as_text(one.get("path")) for one in as_objects(call.get("locations"))]

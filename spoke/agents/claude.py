@@ -62,7 +62,6 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "Glob": "read", "Grep": "read", "LS": "read", "NotebookRead": "read", "Read": "read",
     "WebFetch": "fetch", "WebSearch": "fetch",
 }  # fmt: skip
-_OTHER: Final[Kind] = "other"
 _WHAT: Final = ("command", "url", "query", "file_path", "notebook_path", "path", "description")
 _PATHS: Final = ("file_path", "notebook_path", "path")
 
@@ -175,7 +174,7 @@ class ClaudeTongue:
                 self._asked[id] = given
                 what = next((text for key in _WHAT if (text := as_text(given.get(key)))), tool)
                 paths = [path for key in _PATHS if (path := as_text(given.get(key)))]
-                kind = _KINDS.get(tool, _OTHER)
+                kind = _KINDS.get(tool) or "other"
                 return [Asked(id, kind, tool, what, paths or ([] if kind != "read" else ["."]))]
             case "hook_callback":
                 said = {"hookEventName": "PreToolUse", "permissionDecision": "ask"}

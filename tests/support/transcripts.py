@@ -25,7 +25,7 @@ Entry = dict[str, object]
 ASKING: Final = ("asked", "refused")
 
 
-def start(agent: str, scene: str) -> Start:
+def start(agent: str, scene: str = "") -> Start:
     return Start(WORKTREE, CLAUDE_ID if agent == "claude" else None, asks=scene in ASKING)
 
 
