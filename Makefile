@@ -72,7 +72,7 @@ host: $(READY)
 	$(BIN)/python -m tests.chaos.host
 
 fuzz: $(READY)
-	$(BIN)/pytest tests/fuzz --hypothesis-profile=fuzz --timeout=3600
+	$(BIN)/pytest tests/fuzz --hypothesis-profile=fuzz --timeout=3600 --log-level=ERROR
 
 lock:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/run.lock

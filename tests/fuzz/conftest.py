@@ -5,7 +5,6 @@ At the end it is said what was tried and what came of it; a bound that did not h
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Generator
 from pathlib import Path
 from typing import Final
@@ -13,7 +12,7 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.fuzz.tally import Bystander, Tally, resident_mb
+from tests.fuzz.tally import Bystander, Tally, weigh
 
 PROPERTIES: Final = 8  #: tests in this folder; a test counts them
 EXAMPLES: Final = 100_000
@@ -37,6 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             handle = getattr(item.obj, "hypothesis", None)
             if handle is not None:
                 handle.inner_test = tally.counted(handle.inner_test)
+    tally.before = weigh()
 
 
 @pytest.fixture(scope="session")
@@ -44,15 +44,6 @@ def bystander(request: pytest.FixtureRequest) -> Generator[Bystander]:
     one = Bystander(request.config.stash[_TALLY])
     yield one
     one.close()
-
-
-@pytest.fixture(autouse=True)
-def _weighed(request: pytest.FixtureRequest) -> Generator[None]:
-    yield
-    tally = request.config.stash[_TALLY]
-    if tally.memory:
-        gc.collect()
-        tally.memory.append(resident_mb())
 
 
 def pytest_terminal_summary(
@@ -67,6 +58,8 @@ def pytest_terminal_summary(
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     tally = session.config.stash.get(_TALLY, None)
+    if tally is not None and tally.examples:
+        tally.after = weigh()
     chosen = session.config.getoption("--hypothesis-profile", None) == _FUZZ
     if chosen and tally is not None and not tally.is_good():
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,9 +16,15 @@ from protocol.switchboard import LinkId
 from tests.support.pipe import pipe
 
 BOUND_MS: Final = 500.0  #: for any call of the innocent client
-MEMORY_BOUND_MB: Final = 256.0  #: of growth from the first example to the last, hypothesis included
+OBJECTS_BOUND: Final = 1_000  #: of the protocol, more than before the first example
 
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    objects: int  #: whose types are the protocol's, and that are alive
+    mb: float  #: resident, of the process
 
 
 @dataclass(slots=True)
@@ -25,27 +32,21 @@ class Tally:
     examples: int = 0
     slowest_ms: float = 0.0  #: of the innocent's calls,
     answered: int = 0  #: and how many there were
-    memory: list[float] = field(
-        default_factory=list[float]
-    )  #: MB, at the first example and after each test
+    before: Weight | None = None  #: the first example
+    after: Weight | None = None  #: the last one
 
     def counted(self, test: Callable[..., R]) -> Callable[..., R]:
         """The test, each example of which is counted."""
 
         @functools.wraps(test)
         def one(*args: Any, **given: Any) -> R:
-            if not self.memory:
-                self.memory.append(resident_mb())
             self.examples += 1
             return test(*args, **given)
 
         return one
 
     def is_good(self) -> bool:
-        return self.slowest_ms <= BOUND_MS and self.growth_mb() <= MEMORY_BOUND_MB
-
-    def growth_mb(self) -> float:
-        return self.memory[-1] - self.memory[0] if self.memory else 0.0
+        return self.slowest_ms <= BOUND_MS and self._growth().objects <= OBJECTS_BOUND
 
     def lines(self) -> list[str]:
         innocent = [self._of_the_innocent()] if self.answered else []
@@ -58,12 +59,16 @@ class Tally:
         )
 
     def _of_memory(self) -> str:
-        first, *later = self.memory
+        grown = self._growth()
         return (
-            f"memory: {first:.0f} MB at the first example, at most {max(later, default=first):.0f}"
-            f" MB after a test, {self.growth_mb():+.0f} MB in the end"
-            f" (bound {MEMORY_BOUND_MB:+.0f} MB)"
+            f"memory: {grown.objects:+,} objects of the protocol (bound {OBJECTS_BOUND:+,});"
+            f" {grown.mb:+.0f} MB in the process, with what hypothesis keeps of its examples"
         )
+
+    def _growth(self) -> Weight:
+        if self.before is None or self.after is None:
+            return Weight(0, 0.0)
+        return Weight(self.after.objects - self.before.objects, self.after.mb - self.before.mb)
 
 
 class Bystander:
@@ -108,9 +113,10 @@ async def echo(context: Context) -> object:
     return context.call.params
 
 
-def resident_mb() -> float:
-    """Of this process."""
+def weigh() -> Weight:
+    """What is there now and no garbage."""
+    gc.collect()
+    ours = sum(str(type(one).__module__).startswith("protocol.") for one in gc.get_objects())
     status = Path("/proc/self/status")
-    if not status.exists():
-        return 0.0
-    return int(status.read_text().partition("VmRSS:")[2].split()[0]) / 1024
+    kb = int(status.read_text().partition("VmRSS:")[2].split()[0]) if status.exists() else 0
+    return Weight(ours, kb / 1024)
