@@ -15,7 +15,7 @@ from protocol.aio.node import Context, Node
 from protocol.switchboard import LinkId
 from tests.support.pipe import pipe
 
-BOUND_MS: Final = 500.0  #: for any call of the innocent client
+BOUND_MS: Final = 500.0  #: for any call of the innocent client, on a machine that has time for it
 OBJECTS_BOUND: Final = 1_000  #: of the protocol, more than before the first example
 
 R = TypeVar("R")
@@ -30,7 +30,8 @@ class Weight:
 @dataclass(slots=True)
 class Tally:
     examples: int = 0
-    slowest_ms: float = 0.0  #: of the innocent's calls,
+    slowest_ms: float = 0.0  #: of the innocent's calls, by the clock,
+    busiest_ms: float = 0.0  #: by the CPU time of this process, in which both ends are,
     answered: int = 0  #: and how many there were
     before: Weight | None = None  #: the first example
     after: Weight | None = None  #: the last one
@@ -46,7 +47,7 @@ class Tally:
         return one
 
     def is_good(self) -> bool:
-        return self.slowest_ms <= BOUND_MS and self._growth().objects <= OBJECTS_BOUND
+        return self.busiest_ms <= BOUND_MS and self._growth().objects <= OBJECTS_BOUND
 
     def lines(self) -> list[str]:
         innocent = [self._of_the_innocent()] if self.answered else []
@@ -55,7 +56,8 @@ class Tally:
     def _of_the_innocent(self) -> str:
         return (
             f"an innocent client beside them: {self.answered:,} calls answered, the slowest in"
-            f" {self.slowest_ms:.1f} ms (bound {BOUND_MS:.0f} ms)"
+            f" {self.busiest_ms:.1f} ms of CPU time (bound {BOUND_MS:.0f} ms),"
+            f" {self.slowest_ms:.1f} ms by the clock"
         )
 
     def _of_memory(self) -> str:
@@ -86,11 +88,12 @@ class Bystander:
 
     async def ask(self) -> None:
         """One call of the innocent client."""
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         assert await self._client.ask(LinkId("node"), "op", {"n": 1}) == {"n": 1}
-        took = (time.perf_counter() - began) * 1e3
+        took, busy = time.perf_counter() - began, time.process_time() - used
         self._tally.answered += 1
-        self._tally.slowest_ms = max(self._tally.slowest_ms, took)
+        self._tally.slowest_ms = max(self._tally.slowest_ms, took * 1e3)
+        self._tally.busiest_ms = max(self._tally.busiest_ms, busy * 1e3)
 
     def close(self) -> None:
         self.run(self._detach())
