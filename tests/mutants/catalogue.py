@@ -99,7 +99,13 @@ def _work(name: str, file: str, old: str, new: str) -> Mutant:
 
 
 WORK: Final = (
-    _work("removed unsaved", "removal", "if seen.left_out and not wish.force:", "if False:"),
+    _work("removed unsaved", "removal", "if study.seen.left_out and not wish.force:", "if False:"),
+    _work(
+        "a look is believed whatever was touched since",
+        "inspection",
+        "if proof is None or walked.touched:",
+        "if proof is None:",
+    ),
     _work(
         "untracked files are left out",
         "desk",
