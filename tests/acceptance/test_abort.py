@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from coord import Hub
 from protocol.errors import FailedPrecondition
 from protocol.ops.sessions import Receipt
 from tests.support.world import COORDCTL, make_repository, marked, story, until, world
@@ -24,6 +25,18 @@ def _spawn(task: str, repo: str, spoke: str, script: str, *more: str) -> str:
     return f"{COORDCTL} spawn {task} --repo {repo} --spoke {spoke} {flags} -- sh -c '{quoted}'"
 
 
+async def _said(hub: Hub, session_id: str, text: str) -> None:
+    async for event in hub.events(session_id):
+        if event.body.get("text") == text:
+            return
+    raise AssertionError(f"{session_id} never said {text}")
+
+
+async def _ids(hub: Hub, root: str) -> dict[str, str]:
+    """By task, of all that is in the tree by now."""
+    return {one.task: one.session_id for one in (await hub.status(tree=root)).sessions}
+
+
 async def test_a_tree_over_two_spokes_is_aborted_with_one_call(
     tmp_path: Path, hub_database: str
 ) -> None:
@@ -34,15 +47,11 @@ async def test_a_tree_over_two_spokes_is_aborted_with_one_call(
         spared = _spawn("d", repo, "forge", LONG, "--on-parent-abort", "continue-running")
         top = _lead(f"{_spawn('b', repo, 'forge', middle)} && {spared}")
         a = await hub.spawn("a", repo=repo, spoke="anvil", command="sh", args=["-c", top])
-        async for event in hub.events(a.session_id):
-            if event.body.get("text") == "spawned":
-                break
-        tree = (await hub.status(tree=a.session_id)).sessions
-        ids = {one.task: one.session_id for one in tree}
+        await _said(hub, a.session_id, "spawned")
+        await _said(hub, (await _ids(hub, a.session_id))["b"], "spawned")
+        ids = await _ids(hub, a.session_id)
         assert ids.keys() == {"a", "b", "c", "d"}
-        async for event in hub.events(ids["c"]):
-            if event.body.get("text") == "dug in":
-                break
+        await _said(hub, ids["c"], "dug in")
         assert any("sleep 600" in line for line in marked(ids["c"]).values())
 
         receipt = await hub.abort(a.session_id, reason="enough")
