@@ -11,6 +11,7 @@ from coord.line import PATIENCE_SECONDS
 from protocol.errors import LinkLost
 from protocol.ops import catalogue as ops
 from protocol.ops.questions import Answered, Permissions, Question
+from protocol.ops.roles import Assignment
 from protocol.ops.sessions import (
     Cleanup,
     Delivered,
@@ -58,6 +59,9 @@ class Work(TypedDict, total=False):
     grant_depth: int
     grant_children: int
     permissions: Permissions | Mapping[str, object]
+    role: str
+    model: str
+    assignment: Assignment | Mapping[str, object]
 
 
 class Hub(Caller):

@@ -16,6 +16,7 @@ _URL: Final = "COORD_URL"
 _TOKEN: Final = "COORD_TOKEN"  # noqa: S105 - the name of a variable
 _TOKEN_FILE: Final = "COORD_TOKEN_FILE"  # noqa: S105 - the name of a variable
 _REPO: Final = "COORD_REPO"
+_ROLES: Final = "COORD_ROLES"
 _DATABASE_URL: Final = "DATABASE_URL"
 
 
@@ -74,6 +75,11 @@ def state_path() -> Path:
 
 def database_url() -> str | None:
     return os.environ.get(_DATABASE_URL) or None
+
+
+def roles_file() -> Path | None:
+    named = os.environ.get(_ROLES)
+    return Path(named) if named else None
 
 
 def session_repo() -> str | None:

@@ -30,6 +30,7 @@ from hub.ops.registry import handlers
 from hub.ops.spokes import new_join
 from hub.ops.table import OPERATIONS
 from hub.ops.tokens import new_user
+from hub.roles import read as read_roles
 from hub.settings import HubSettings
 from hub.store import Store, postgres
 from hub.web.server import Page
@@ -95,6 +96,7 @@ async def migrate(database_url: str) -> list[str]:
 async def serve(settings: HubSettings) -> AsyncGenerator[RunningHub]:
     """A hub from its first listener to its last answer. Migrates the database first."""
     _keep_secrets_out_of_logs()
+    roles = read_roles(settings.roles)
     await migrate(settings.database_url)
     async with AsyncExitStack() as stack:
         db = await stack.enter_async_context(postgres.connected(settings.database_url))
@@ -122,6 +124,7 @@ async def serve(settings: HubSettings) -> AsyncGenerator[RunningHub]:
             links=links,
             reach=Reach(instance, store.fleet, spokes, bells),
             health=health,
+            roles=roles,
             memory=Memory(),
         )
         ours = version("coord")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from hub.bells import Bells
 from hub.core.rights import Principal
+from hub.core.roles import Roles
 from hub.feed import Feed
 from hub.fleet.reach import Reach
 from hub.fleet.spokes import Spokes
@@ -40,6 +41,7 @@ class Desk:
     links: Links
     reach: Reach
     health: Health
+    roles: Roles
     memory: Memory
     #: Calls with a key that this hub runs: set when they are over. By owner and key.
     running: dict[tuple[str, str], asyncio.Event] = field(

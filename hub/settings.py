@@ -27,6 +27,7 @@ class HubSettings(BaseModel):
     state: Path = Field(description="folder for what is not in the database")
     tls_cert: Path | None = Field(None, description="certificate chain, PEM")
     tls_key: Path | None = Field(None, description="its private key, PEM")
+    roles: Path | None = Field(None, description="roles that sessions may be spawned in, TOML")
     behind_proxy: bool = Field(False, description="a proxy in front speaks TLS for us")
     heartbeat_seconds: float = HEARTBEAT_SECONDS
     lease_seconds: float = LEASE_SECONDS

@@ -9,17 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from protocol.errors import InvalidArgument
 from spoke.agents.agent import Plan
 
 PROMPT_MAX: Final = 100_000  #: bytes; a single variable holds 128 KiB at most
 
 _PASSED: Final = re.compile(
     r"(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_[A-Z_]+|TZ|TERM|TMPDIR|SSH_AUTH_SOCK|XDG_[A-Z_]+)\Z"
-)
-#: With these, whoever may start a session would decide what other programs load or obey.
-_REFUSED: Final = re.compile(
-    r"(LD_PRELOAD|LD_LIBRARY_PATH|PYTHONPATH|NODE_OPTIONS|BASH_ENV|GIT_.*|COORD_.*)\Z"
 )
 
 
@@ -62,18 +57,6 @@ class Bearings:
         if len(self.prompt.encode(errors="replace")) <= PROMPT_MAX:
             said["COORD_PROMPT"] = self.prompt
         return said
-
-
-def check(ordered: Mapping[str, str]) -> None:
-    """Raises InvalidArgument (BAD_ENV) for a variable that an order may not set."""
-    for name, value in ordered.items():
-        if _REFUSED.match(name) or not name or "=" in name or "\0" in name + value:
-            raise InvalidArgument(
-                "BAD_ENV",
-                f"a session may not set {name[:64]!a}",
-                advice="start a wrapper script that sets it, if it must be set",
-                details={"field": f"env.{name[:64]}"},
-            )
 
 
 def of_agent(ours: Mapping[str, str], ordered: Mapping[str, str], plan: Plan) -> dict[str, str]:

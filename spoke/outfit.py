@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from protocol import variables
 from protocol.ops.wire import StartOrder
-from spoke import environment
+from spoke import environment, mission
 from spoke.agents import table
 from spoke.agents.agent import Plan
 from spoke.environment import Bearings
@@ -60,7 +61,7 @@ async def make(key: Key, order: StartOrder, folder: Folder, rooms: Rooms) -> Out
     Raises CallError: AGENT_UNKNOWN, NO_COMMAND, BAD_ENV, and what `Worktrees.make` raises.
     """
     plan = table.find(order.agent).plan(order, str(key))
-    environment.check(order.env)
+    variables.check(order.env)
     try:
         rooms.supervisors.warm()  # it gets ready while git works
     except OSError as error:
@@ -76,6 +77,8 @@ async def make(key: Key, order: StartOrder, folder: Folder, rooms: Rooms) -> Out
             resumed=Resumed(order.begun_at, order.saved) if order.resumed else None,
         ),
     )
+    if order.mission:
+        await in_thread(mission.write, worktree.path, order.mission)
     return Outfit(worktree, plan)
 
 

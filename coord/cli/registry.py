@@ -24,6 +24,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "status": Command("coord.cli.status", "show sessions in full"),
     "logs": Command("coord.cli.logs", "print what a session's agent said"),
     "message": Command("coord.cli.message", "say something to a session's agent"),
+    "roles": Command("coord.cli.roles", "list what sessions may be spawned as"),
     "questions": Command("coord.cli.questions", "list what agents ask whether they may"),
     "answer": Command("coord.cli.answer", "allow or deny what an agent asks for"),
     "abort": Command("coord.cli.abort", "end sessions and all below them, with a receipt"),

@@ -14,6 +14,7 @@ from coord import context
 from coord.cli.daemon import first_of, stay
 from coord.client import connect
 from hub.app import RunningHub, serve
+from hub.roles import read as read_roles
 from hub.settings import HubSettings
 from protocol.errors import CallError, Conflict, Internal, InvalidArgument, Unauthenticated
 
@@ -28,11 +29,12 @@ def add_serving(parser: argparse.ArgumentParser) -> None:
     door.add_argument("--tls-cert", metavar="FILE", type=Path, help="certificate chain, PEM")
     door.add_argument("--tls-key", metavar="FILE", type=Path, help="its private key, PEM")
     door.add_argument("--behind-proxy", action="store_true", help="a proxy speaks TLS for it")
+    parser.add_argument("--roles", metavar="FILE", type=Path, help="TOML; default: COORD_ROLES")
     parser.add_argument("--database-url", metavar="URL", help="default: DATABASE_URL")
 
 
 def settings_of(args: argparse.Namespace, database_url: str, state: Path) -> HubSettings:
-    """Raises InvalidArgument (INSECURE_BIND, BAD_SETTINGS)."""
+    """Raises InvalidArgument (INSECURE_BIND, BAD_SETTINGS, BAD_ROLES)."""
     said = {
         name: getattr(args, name)
         for name in (
@@ -41,6 +43,8 @@ def settings_of(args: argparse.Namespace, database_url: str, state: Path) -> Hub
         )
         if getattr(args, name) is not None
     }  # fmt: skip
+    said["roles"] = file = args.roles or context.roles_file()
+    read_roles(file)  # what is wrong with it is said before anything is started
     try:
         return HubSettings(database_url=database_url, state=state, **said)
     except ValidationError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import shutil
 import subprocess
@@ -44,9 +45,14 @@ def add_work(parser: argparse.ArgumentParser) -> None:
         help="who takes over where the agent cannot go on, such as 'codex -c model=gpt-5.5'; again:"
         " and after that one",
     )
+    who.add_argument("--role", metavar="NAME", help="one of `coordctl roles`")
+    who.add_argument("--model", metavar="NAME", help="of its agent, as that calls it")
     said = parser.add_argument_group("what the agent is told")
     said.add_argument("--prompt", metavar="TEXT", help="- reads standard input")
     said.add_argument("--prompt-file", metavar="FILE", help="- reads standard input")
+    said.add_argument(
+        "--assignment", metavar="FILE", help="JSON: objective, context, requirements, ...; - too"
+    )
     said.add_argument("--env", metavar="K=V", type=pair, action="append", help="a variable")
     said.add_argument(
         "--stdin", choices=["open", "closed"], help="open (default): messages are written to it"
@@ -96,7 +102,10 @@ async def work_of(hub: Hub, args: argparse.Namespace) -> dict[str, object]:
         "run_timeout_ms": args.run_timeout,
         "queue_timeout_ms": args.queue_timeout,
         "permissions": _permissions(args),
-        **_program(args.agent, args.program),
+        "role": args.role,
+        "model": args.model,
+        "assignment": _assignment(args.assignment),
+        **_program(args.agent, args.program, role=args.role),
     }
     return {name: value for name, value in said.items() if value is not None}
 
@@ -109,6 +118,19 @@ def _permissions(args: argparse.Namespace) -> dict[str, object] | None:
         "unanswered": args.unanswered,
     }
     return {name: value for name, value in said.items() if value is not None} or None
+
+
+def _assignment(file: str | None) -> object:
+    if file is None:
+        return None
+    try:
+        return json.loads(sys.stdin.read() if file == "-" else Path(file).read_text())
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise InvalidArgument(
+            "BAD_ASSIGNMENT",
+            f"{file} is no assignment: {error}",
+            advice='{"objective": "...", "requirements": ["..."]}: coordctl schema coord.spawn',
+        ) from error
 
 
 def _rule(decision: str, text: str) -> str:
@@ -182,8 +204,10 @@ def _pairs(said: list[tuple[str, str]] | None) -> dict[str, str] | None:
     return dict(said) if said else None
 
 
-def _program(agent: str | None, words: list[str]) -> dict[str, object]:
+def _program(agent: str | None, words: list[str], *, role: str | None) -> dict[str, object]:
     """What follows the dashes is a program, or more arguments for the agent that was named."""
+    if agent is None and role is not None:
+        return {"args": words} if words else {}
     if agent not in (None, "command"):
         return {"agent": agent, "args": words}
     if not words:

@@ -84,5 +84,6 @@ def _policy(failed: Failed, decision: Decision, chain: Sequence[Fallback]) -> di
         link = chain[decision.link]
         policy["fallback"] = {
             "agent": link.agent, "command": link.command, "args": list(link.args),
+            "model": None,  # that of the agent before, which this one may not know
         }  # fmt: skip
     return policy

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from pydantic_core import to_json
 
 from hub.bells import SPAWNED
-from hub.core import permitted
+from hub.core import briefing, permitted, roles
 from hub.desk import Asked, Desk, check_reach
 from hub.ops import views
 from hub.ops.aborting import abort_one
@@ -83,7 +83,9 @@ async def _store(desk: Desk, asked: Asked[object], params: SpawnParams, new: New
 
 def _new_session(desk: Desk, asked: Asked[object], params: SpawnParams) -> NewSession:
     session_id = ids.new_session()
-    layers = permitted.layer(params.permissions)
+    layers = roles.layers(desk.roles, params)
+    instructions = roles.instructions(desk.roles, params)
+    params = roles.applied(desk.roles, params)
     permitted.check_asks(params, layers)
     if params.branch is not None:
         words.check_branch(params.branch)
@@ -110,13 +112,14 @@ def _new_session(desk: Desk, asked: Asked[object], params: SpawnParams) -> NewSe
         branch=params.branch or words.branch_for(params.task, session_id),
         agent=params.agent,
         spec={
-            "prompt": params.prompt,
+            "prompt": briefing.prompt(params.prompt, params.assignment),
             "command": params.command,
             "args": list(params.args),
             "env": dict(params.env),
             "stdin": params.stdin,
             **_fallback(params),
             **({"permissions": layers} if layers else {}),
+            **_role(params, instructions),
             **_fence(desk, params),
         },
         labels=params.labels,
@@ -128,6 +131,15 @@ def _new_session(desk: Desk, asked: Asked[object], params: SpawnParams) -> NewSe
         queue_ms=params.queue_timeout_ms,
         run_ms=params.run_timeout_ms,
     )
+
+
+def _role(params: SpawnParams, instructions: str) -> dict[str, JsonValue]:
+    said = {
+        "model": params.model,
+        "instructions": instructions,
+        "mission": briefing.mission(params.assignment) if params.assignment else "",
+    }
+    return {name: text for name, text in said.items() if text}
 
 
 def _fallback(params: SpawnParams) -> dict[str, JsonValue]:
@@ -161,8 +173,8 @@ async def _within_permissions(desk: Desk, new: NewSession, params: SpawnParams) 
     """What a session may not do itself, what it spawns may not do for it."""
     above = await desk.store.questions.layers(new.parent_id or "")
     permitted.check_within(above, params)
-    layers = [*above, *permitted.layer(params.permissions)]
-    permitted.check_asks(params, layers)
+    layers = [*above, *roles.layers(desk.roles, params)]
+    permitted.check_asks(roles.applied(desk.roles, params), layers)
     return replace(new, spec={**new.spec, "permissions": layers}) if layers else new
 
 

@@ -55,7 +55,7 @@ def _spawn_params(params: SwarmParams, task: SwarmTask, n: int) -> dict[str, obj
     branch = task.branch
     if branch is None and params.branch_prefix is not None:
         branch = f"{params.branch_prefix}{slug(task.task)}"
-    shared = {name: getattr(params, name) for name in SwarmParams.model_fields if name not in _OWN}
+    shared = {name: getattr(params, name) for name in params.model_fields_set if name not in _OWN}
     key = params.idempotency_key
     return {
         **shared,

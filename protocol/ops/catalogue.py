@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from protocol.ops import questions, sessions, spokes, wire
+from protocol.ops import questions, roles, sessions, spokes, wire
 from protocol.ops.shapes import Nothing, Params
 
 P = TypeVar("P", bound=Params, covariant=True)
@@ -72,6 +72,10 @@ STATUS: Final = Op(
 MESSAGE: Final = Op(
     "coord.message", "Say something to a session's agent. Delivered once, in order.",
     Kind.MUTATION, sessions.MessageParams, sessions.Delivered, _WRITERS,
+)  # fmt: skip
+ROLES: Final = Op(
+    "coord.roles", "The roles that a session may be spawned with.",
+    Kind.QUERY, Nothing, roles.RoleList, _READERS, idempotent=True,
 )  # fmt: skip
 QUESTIONS: Final = Op(
     "coord.questions", "What agents ask whether they may, and wait for.",
@@ -190,7 +194,7 @@ SESSION_SAVED: Final = Op(
 CATALOGUE: Final[Mapping[str, Op[Params, BaseModel]]] = {
     op.name: op
     for op in (
-        SPAWN, SWARM, STATUS, MESSAGE, QUESTIONS, ANSWER, ABORT, RESUME,
+        SPAWN, SWARM, STATUS, MESSAGE, ROLES, QUESTIONS, ANSWER, ABORT, RESUME,
         EVENTS, WAIT, NOTIFY, CLEANUP, EXPLAIN,
         SPOKE_LIST, SPOKE_CORDON, SPOKE_DRAIN, SPOKE_INVITE, SPOKE_REVOKE, SPOKE_ENROLL,
         TOKEN_CREATE, TOKEN_LIST, TOKEN_REVOKE, HUB_TICKET, HUB_LIST, HUB_DRAIN,

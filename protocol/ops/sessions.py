@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictInt
 
 from protocol.ops.questions import Permissions
+from protocol.ops.roles import Assignment
 from protocol.ops.shapes import (
     Count,
     Environment,
@@ -70,6 +71,9 @@ class Work(Params):
     grant_depth: Depth = 3  #: how many levels this session may spawn below itself
     grant_children: Children = 8  #: how many live children it may have
     permissions: Permissions | None = None  #: of its agent's tools; without, all is allowed
+    role: Word | None = None  #: one of `coord.roles`; what is said here goes first
+    model: Word | None = None  #: of its agent, in that agent's words
+    assignment: Assignment | None = None  #: told behind the prompt, and in a file
 
 
 class SpawnParams(Work):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol import variables
 from protocol.errors import InvalidArgument
 from protocol.ops.wire import StartOrder
 from spoke import environment
@@ -94,5 +95,5 @@ def test_an_agent_is_told_who_it_is() -> None:
 )  # fmt: skip
 def test_variables_that_decide_for_others_are_refused(name: str) -> None:
     with pytest.raises(InvalidArgument, match="BAD_ENV"):
-        environment.check({"FINE": "1", name: "x"})
-    environment.check({"FINE": "1", "PATH": "/bin", "GITHUB_TOKEN": "x"})
+        variables.check({"FINE": "1", name: "x"})
+    variables.check({"FINE": "1", "PATH": "/bin", "GITHUB_TOKEN": "x"})
