@@ -165,20 +165,22 @@ def _no_superseded_write(seen: Seen) -> Iterator[str]:
 def _one_final(seen: Seen) -> Iterator[str]:
     for session in seen.sessions:
         story = seen.stories().get(session.id, [])
-        for attempt, kinds in _finals(story).items():
-            if len(kinds) > 1 and not (len(kinds) == 2 and kinds[0] == "lost"):
-                yield f"attempt {attempt} of {session.id} ended as {kinds}"
+        for life in _lives(story):
+            for attempt, kinds in _finals(life).items():
+                if len(kinds) > 1 and not (len(kinds) == 2 and kinds[0] == "lost"):
+                    yield f"attempt {attempt} of {session.id} ended as {kinds}"
         last = [event.kind for event in story if event.kind in FINAL]
         if session.state.ended and (not last or last[-1] != session.state):
             yield f"{session.id} is {session.state}, its story ends with {last[-1:] or 'nothing'}"
 
 
 def _result_is_current(seen: Seen) -> Iterator[str]:
+    """One that was put back into the queue and ended there has nothing of the attempt before."""
     stories = seen.stories()
     for session in seen.sessions:
         said = [
             event.body
-            for event in stories.get(session.id, [])
+            for event in _lives(stories.get(session.id, []))[-1]
             if event.kind == "exited" and event.attempt == session.attempt
         ]
         if said and session.state.ended and session.result != said[-1]:
@@ -310,6 +312,16 @@ def _stored(seen: Seen) -> dict[Key, list[Event]]:
         if event.record is not None:
             stored[event.session, event.attempt].append(event)
     return stored
+
+
+def _lives(story: Sequence[Event]) -> list[list[Event]]:
+    """A story, cut wherever its session went into the queue."""
+    lives: list[list[Event]] = [[]]
+    for event in story:
+        if event.kind == "queued":
+            lives.append([])
+        lives[-1].append(event)
+    return lives
 
 
 def _finals(story: Sequence[Event]) -> dict[int, list[str]]:

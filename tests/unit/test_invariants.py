@@ -214,3 +214,13 @@ def test_what_runs_for_a_lost_session_is_excused_only_where_nobody_reaches_it(aw
         processes={7: ("one", 1)},
     )
     assert (violations(seen, quiet=False) == []) is away
+
+
+def test_what_is_started_again_and_aborted_in_the_queue_ended_once_more() -> None:
+    """Nothing of it ran again: its attempt is the one before, and its result says so."""
+    again = (Event("one", 9, 1, "queued"), Event("one", 10, 1, "aborted"))
+    never = {"endedBy": "never_started"}
+    ended = _with(HEALTHY, *again, state=State.ABORTED, aborting=True, result=never)
+    assert violations(ended) == []
+    stale = _with(HEALTHY, *again, state=State.ABORTED, aborting=True, result=DONE)
+    assert any("result" in one for one in violations(stale))
