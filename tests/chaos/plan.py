@@ -25,7 +25,8 @@ FAULTS: Final = {
 }
 #: Kinds of sessions with their weights; their scripts are in `tests/support/agents.py`.
 KINDS: Final = {"counts": 5, "works": 4, "fails": 2, "listens": 3, "leaves some": 3, "will not": 3}
-REPLACED: Final = 0.3  #: the share of sessions that may be started elsewhere
+REPLACED: Final = 0.3  #: the share of sessions that may be started elsewhere,
+RESUMED: Final = 0.15  #: and of those that somebody wants to start again
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,13 @@ class Abort:
 
 
 @dataclass(frozen=True, slots=True)
+class Resume:
+    at: float
+    n: int
+    elsewhere: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Break:
     at: float
     fault: str
@@ -55,7 +63,7 @@ class Break:
     lasts: float
 
 
-Step = Spawn | Abort | Break
+Step = Spawn | Abort | Resume | Break
 
 
 def plan(seed: int, duration: float, sessions: int, breaks: int) -> list[Step]:
@@ -79,6 +87,8 @@ def plan(seed: int, duration: float, sessions: int, breaks: int) -> list[Step]:
         )
         if kind == "will not" or draw.random() < 0.15:
             steps.append(Abort(at + draw.uniform(0, 6), n, now=draw.random() < 0.3))
+        if draw.random() < RESUMED:
+            steps.append(Resume(at + draw.uniform(3, 15), n, elsewhere=draw.random() < 0.5))
     for _ in range(breaks):
         [fault] = draw.choices(list(FAULTS), list(FAULTS.values()))
         at = draw.uniform(0.02 * duration, duration)

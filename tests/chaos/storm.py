@@ -17,8 +17,8 @@ import asyncpg
 
 import coord
 from hub.embedded.cluster import Cluster
-from protocol.errors import FailedPrecondition, LinkLost, NotFound, Unavailable
-from tests.chaos.plan import Abort, Break, Spawn, Step
+from protocol.errors import Conflict, FailedPrecondition, LinkLost, NotFound, Unavailable
+from tests.chaos.plan import Abort, Break, Resume, Spawn, Step
 from tests.support.agents import script
 from tests.support.town import Town, agents_of
 from tests.support.world import Daemon
@@ -69,6 +69,8 @@ class Storm:
                 await self._spawn(step)
             case Abort(_, n, now):
                 await self._abort(n, now=now)
+            case Resume(_, n, elsewhere):
+                await self._resume(n, elsewhere=elsewhere)
             case Break():
                 await self._break(step)
 
@@ -116,14 +118,27 @@ class Storm:
             await self._insist(n, ask)
 
     async def _abort(self, n: int, *, now: bool) -> None:
-        while n not in self.sessions:
-            await asyncio.sleep(AGAIN_S)
-        id = self.sessions[n]
+        id = await self._spawned(n)
 
         async def ask(hub: coord.Hub) -> object:
             return await hub.abort(id, now=now, wait=False)
 
         await self._insist(n, ask)
+
+    async def _resume(self, n: int, *, elsewhere: bool) -> None:
+        id = await self._spawned(n)
+
+        async def ask(hub: coord.Hub) -> object:
+            return await hub.resume(id, elsewhere=elsewhere, until="queued")
+
+        # It lives, its parent was aborted, or what it needs cannot be reached: all true answers.
+        with suppress(FailedPrecondition, Conflict):
+            await self._insist(n, ask)
+
+    async def _spawned(self, n: int) -> str:
+        while n not in self.sessions:
+            await asyncio.sleep(AGAIN_S)
+        return self.sessions[n]
 
     async def _insist(self, n: int, ask: Callable[[coord.Hub], Awaitable[T]]) -> T:
         """Ask one hub, then the other, until one of them answers."""
