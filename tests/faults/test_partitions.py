@@ -85,20 +85,25 @@ async def test_fault_09_out_of_reach_while_the_agent_finishes(here: Town, repo: 
     await here.settled()
 
 
-async def test_fault_11_out_of_reach_and_to_be_replaced(here: Town, repo: str) -> None:
-    """The first agent is dead before the second begins, which somebody watches all the time."""
+@pytest.mark.parametrize("silent", [False, True], ids=["cut", "silent"])
+async def test_fault_11_out_of_reach_and_to_be_replaced(
+    here: Town, repo: str, silent: bool
+) -> None:
+    """The first agent is dead before the second begins, which somebody watches all the time.
+    ``silent``: nobody is told of the cut, and what was said meanwhile arrives in the end."""
     async with here.client() as hub:
         made = await hub.spawn("a", repo=repo, command="sh", args=["-c", COUNT], on_lost="replace")
         [session] = (await hub.status(session_id=made.session_id)).sessions
         first = str(session.spoke)
         over = asyncio.Event()
         watching = asyncio.create_task(_most_at_once(made.session_id, over))
-        here.ways[first].refusing = True
-        here.ways[first].cut()
+        way, epochs = here.ways[first], await here.epochs(first)
+        way.refusing = not silent
+        (way.hold if silent else way.cut)()
         session = await _started_elsewhere(hub, made.session_id)
         assert session.spoke != first
-        epochs = await here.epochs(first)
-        here.ways[first].refusing = False
+        way.refusing = False
+        way.free()
         await here.moved_on(epochs)
         (Path(str(session.worktree)) / "stop").touch()
         [session] = await ended(hub, made.session_id)
