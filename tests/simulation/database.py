@@ -43,6 +43,7 @@ class Mapping:
     stored: int = 0
     accepted: bool = False
     assigned: float = 0.0
+    given_up: bool = False  #: and not by its own last record
 
 
 @dataclass(slots=True)
@@ -189,7 +190,9 @@ class Database:
             return
         if by is not None and self.spokes[by[0]].epoch != by[1]:
             return
-        self.held[key].live = False
+        mapping = self.held[key]
+        mapping.given_up = mapping.given_up or mapping.live
+        mapping.live = False
         self.tell(now, row, Fact.STOPPED if row.state is State.ABORTING else Fact.GIVEN_UP)
 
     def found(self, now: float, key: Key, by: tuple[str, int]) -> None:

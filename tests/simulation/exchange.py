@@ -102,7 +102,7 @@ class Hub:
             reconcile.Held(
                 session_id=id, attempt=attempt, current_attempt=db.rows[id].attempt,
                 state=db.rows[id].state, aborting=db.rows[id].aborting, stored=mapping.stored,
-                live=mapping.live, accepted=mapping.accepted,
+                live=mapping.live, accepted=mapping.accepted, given_up=mapping.given_up,
             )
             for (id, attempt), mapping in db.held.items()
             if mapping.spoke == machine.name
