@@ -20,6 +20,8 @@ async def test_many_come_back_at_once_and_nobody_else_is_lost() -> None:
 async def test_a_figure_is_measured_beside_its_peer() -> None:
     rows, notes, failed = await measure(["round-trip"], TINY)
     assert failed == []
-    assert all(row.beside is not None and row.ratio for row in rows)
+    assert all(row.beside is not None for row in rows)
+    # CPU time comes in ticks of 10 ms, and so few calls may take none.
+    assert all(row.ratio for row in rows if "CPU" not in row.ours.unit)
     assert rows[0].name in as_table(rows, notes)
     assert '"ratio"' in as_json(rows, notes)
