@@ -140,11 +140,13 @@ def assignment(
         "fence": None
         if order.fence_ms is None
         else {"path": str(settings.places.contact), "ms": order.fence_ms},
-        "talk": _talk(order, outfit, settings.linger_ms, told=told),
+        "talk": _talk(order, outfit, settings, told=told),
     }
 
 
-def _talk(order: StartOrder, outfit: Outfit, linger_ms: int, *, told: bool) -> TalkOrder | None:
+def _talk(
+    order: StartOrder, outfit: Outfit, settings: SpokeSettings, *, told: bool
+) -> TalkOrder | None:
     plan = outfit.plan
     if plan.tongue is None:
         return None
@@ -154,7 +156,7 @@ def _talk(order: StartOrder, outfit: Outfit, linger_ms: int, *, told: bool) -> T
         "agentSessionId": plan.agent_session_id,
         "resume": plan.resume,
         "minuteApart": plan.minute_apart,
-        "lingerMs": linger_ms if order.stdin == "open" else 0,
+        "lingerMs": settings.linger_ms if order.stdin == "open" else 0,
         "base": outfit.worktree.base_commit,
         "permissions": [
             layer.model_dump(mode="json", by_alias=True) for layer in order.permissions
@@ -162,6 +164,7 @@ def _talk(order: StartOrder, outfit: Outfit, linger_ms: int, *, told: bool) -> T
         "asked": order.asked,
         "model": order.model,
         "instructions": order.instructions,
+        "conversations": str(settings.places.conversations),
     }
 
 

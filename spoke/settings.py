@@ -78,6 +78,11 @@ class Places:
         return self.state / "attempts"
 
     @property
+    def conversations(self) -> Path:
+        """The locks of those that agents are in."""
+        return self.state / "conversations"
+
+    @property
     def home(self) -> Path:
         """git's, not a person's."""
         return self.state / "home"

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 NOT_FOUND = "AGENT_NOT_FOUND"
 SPAWN_FAILED = "SPAWN_FAILED"
+BUSY = "AGENT_BUSY"
 
 
 class SpawnFailed(Exception):
-    """The agent was not started: ``reason`` is AGENT_NOT_FOUND or SPAWN_FAILED."""
+    """The agent was not started: ``reason`` is AGENT_NOT_FOUND, AGENT_BUSY or SPAWN_FAILED."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason

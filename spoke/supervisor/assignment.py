@@ -36,6 +36,7 @@ class TalkOrder(TypedDict):
     it is idle; 0: it ends with its turn. ``minuteApart``: what is resumed waits for the next
     minute. ``base`` is the commit that the branch began with. ``permissions``: what it may do, as
     `protocol.permissions.layers` reads them; ``asked``: how many questions there were before.
+    ``conversations``: the folder of their locks.
     """
 
     tongue: str
@@ -49,6 +50,7 @@ class TalkOrder(TypedDict):
     asked: int
     model: str | None
     instructions: str
+    conversations: str
 
 
 class Assignment(TypedDict):

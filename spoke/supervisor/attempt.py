@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from spoke.spool import Kind, Writer
-from spoke.supervisor import agent, ladder, tree
+from spoke.supervisor import agent, holding, ladder, tree
 from spoke.supervisor.assignment import encode, write_whole
 from spoke.supervisor.door import Door
 from spoke.supervisor.fence import FENCED, LOOK_SECONDS, Fence
@@ -115,6 +115,7 @@ class Attempt:
 
     def _start_agent(self, assignment: Assignment) -> agent.Agent:
         try:
+            self._held = holding.enter(assignment["talk"])
             started = agent.start(assignment)
         except agent.SpawnFailed as failed:
             self._end(never_started(failed.reason, failed.message, ended_at=_unix_ms()))
@@ -129,7 +130,7 @@ class Attempt:
             return None
         from spoke.supervisor.conversation import Conversation  # others do not wait for it
 
-        return Conversation(order, assignment["cwd"], self._mailbox, self._note)
+        return Conversation(order, assignment["cwd"], self._mailbox, self._note, self._held)
 
     def _pause(self) -> float | None:
         """Seconds until the next look at something; None while only an event can bring news."""
@@ -241,6 +242,7 @@ class Attempt:
     def _finish(self) -> None:
         for stream in self._streams:
             stream.drain()
+        self._held.leave()
         self._mailbox.close()
         if self._conversation is not None:
             self._conversation.close()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from protocol.permissions import Answer
     from spoke.agents.effects import Effect
     from spoke.supervisor.assignment import Exit, Outcome, TalkOrder
+    from spoke.supervisor.holding import Conversations
     from spoke.supervisor.mailbox import Mailbox
 
     Note = Callable[[Kind, Mapping[str, object]], None]
@@ -30,7 +31,9 @@ _LINE_BYTES = 64 * 1024 * 1024  # a longer line is not one of an agent's protoco
 
 
 class Conversation:
-    def __init__(self, order: TalkOrder, cwd: str, mailbox: Mailbox, note: Note) -> None:
+    def __init__(
+        self, order: TalkOrder, cwd: str, mailbox: Mailbox, note: Note, held: Conversations
+    ) -> None:
         allowed = layers(order["permissions"])
         start = Start(
             cwd, order["agentSessionId"], order["resume"], asks=bool(allowed),
@@ -46,6 +49,7 @@ class Conversation:
         self._cwd = cwd
         self._mailbox = mailbox
         self._note = note
+        self._held = held
         self._rest = b""
         self._idle_since: int | None = None
         self._opens_at: int | None = None
@@ -145,12 +149,18 @@ class Conversation:
         for id in ids:
             self._note(Kind.UNDELIVERED, {"messageId": id, "reason": why})
 
+    def _hold(self, body: Mapping[str, object]) -> None:
+        """A conversation that the agent named itself is new: nobody else is in it."""
+        if body.get("event") == "opened":
+            self._held.take(self._order["tongue"], str(body.get("agentSessionId")))
+
     def _carry_out(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
             match effect:
                 case Write(line, id, mode):
                     self._mailbox.send(line, id, mode)
                 case Tell(body):
+                    self._hold(body)
                     self._note(Kind.AGENT, body)
                 case Hangup():
                     self._mailbox.finish()

@@ -6,7 +6,7 @@ import os
 from signal import Signals
 from typing import TYPE_CHECKING, NamedTuple
 
-from spoke.supervisor.agent import NOT_FOUND
+from spoke.supervisor.agent import BUSY, NOT_FOUND
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -68,11 +68,13 @@ def never_started(reason: str, message: str, *, ended_at: int) -> Exit:
         "reason": reason,
         "message": message,
     }
-    if reason == NOT_FOUND:
+    if reason in (NOT_FOUND, BUSY):
         from protocol.failure import Failure, FailureKind  # others do not wait for it
 
-        missing = Failure(FailureKind.AGENT_MISSING, message)
-        return {**exit, "failure": missing.body(), "advice": missing.advice}
+        is_busy = reason == BUSY
+        kind = FailureKind.AGENT_BUSY if is_busy else FailureKind.AGENT_MISSING
+        failure = Failure(kind, message)
+        return {**exit, "failure": failure.body(), "advice": failure.advice}
     return exit
 
 

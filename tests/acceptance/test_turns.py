@@ -14,6 +14,7 @@ import pytest
 import coord
 from protocol.ops.sessions import SessionView
 from protocol.session import State
+from spoke.supervisor.holding import Conversations
 from tests.support import turns
 from tests.support.world import PATIENCE, World, make_repository, marked, story, world
 
@@ -165,6 +166,29 @@ async def test_what_it_used_is_shown_with_what_is_below_it(floor: Floor) -> None
     told = [one.body for one in await story(floor.hub, top) if one.kind == "agent"]
     warned = [one["threshold"] for one in told if one.get("event") == "contextWarning"]
     assert warned == [75, 90]
+
+
+async def test_a_conversation_that_another_process_is_in_is_busy(floor: Floor) -> None:
+    id = await floor.spawn("say hello")
+    view = await floor.until(id, lambda one: one.activity == "idle")
+    assert view.agent_state is not None
+    await _kill_agent(id)
+    await floor.until(id, lambda one: one.state.ended)
+    other = Conversations(str(floor.here.folder / "spoke-anvil" / "conversations"))
+    assert other.take("claude", str(view.agent_state.session_id))
+    await floor.hub.message(id, "say more", wait_ms=0)
+    busy = await floor.until(id, lambda one: one.attempt == 2 and one.state.ended)
+    assert busy.agent_state is not None
+    assert busy.agent_state.failure is not None
+    assert busy.agent_state.failure.kind == "agentBusy"
+    other.leave()
+    await floor.hub.message(id, "say more", wait_ms=0)
+    await floor.hears(id, "more")
+
+
+async def _kill_agent(id: str) -> None:
+    (pid,) = [pid for pid, line in marked(id).items() if AGENT in line]
+    os.kill(pid, signal.SIGKILL)
 
 
 async def test_an_agent_that_is_not_there_is_missing(floor: Floor) -> None:
