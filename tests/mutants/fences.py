@@ -181,4 +181,32 @@ FENCES: Final = (
         "    if False:\n",
         ("tests/unit/test_supervise.py",),
     ),
+    Mutant(
+        "what runs under a lost session goes on",
+        "hub/core/reconcile.py",
+        "    if one.given_up:\n",
+        "    if False:\n",
+        ("tests/unit/test_reconcile.py",),
+    ),
+    Mutant(
+        "an agent without contact never ends itself",
+        "spoke/supervisor/fence.py",
+        "return now_ms() - self._contact > self._ms",
+        "return False",
+        ("tests/shell/test_supervisor.py::test_a_contact_that_says_nothing_is_none",),
+    ),
+    Mutant(
+        "replaced before its agent has ended itself",
+        "sql/queries/fleet.sql",
+        "(s.spec ->> 'fence_ms')::bigint * interval '1 ms' - $1::interval\n ORDER BY",
+        "$1::interval\n ORDER BY",
+        ("tests/integration/test_replacing.py",),
+    ),
+    Mutant(
+        "contact counts from when it was confirmed",
+        "spoke/contact.py",
+        "            at = self._said.pop(number, None)\n",
+        "            at = self._said.pop(number, None) and now_ms()\n",
+        ("tests/shell/test_supervisor.py::test_contact_counts_from_when_it_was_said",),
+    ),
 )

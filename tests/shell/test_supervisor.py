@@ -724,6 +724,18 @@ def test_what_counts_is_when_it_was_said(tmp_path: Path) -> None:
     assert not fence.is_over()
 
 
+def test_contact_counts_from_when_it_was_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not from when the hub confirmed it, which may be much later."""
+    clock = iter((10, 20, 30, 40))
+    monkeypatch.setattr("spoke.contact.now_ms", lambda: next(clock))
+    contact = Contact(tmp_path / "contact")
+    contact.saying()
+    contact.confirmed(contact.saying())
+    assert (tmp_path / "contact").read_text().split()[1] == "20"
+
+
 @pytest.mark.parametrize("text", ["", "x", "another-boot 999999999999", f"{boot_id()} x"])
 def test_a_contact_that_says_nothing_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "contact").write_text(text)
