@@ -38,7 +38,7 @@ async def test_a_denied_tool_is_not_used_and_the_agent_goes_on(on_stage: Stage) 
     on = on_stage
     id = await _asked(on, PUSH)
     await on.until(id, lambda one: one.activity == "waiting", "waiting")
-    await on.hub.answer(id, "deny", message="model: say I heard why.", wait_ms=20_000)
+    await on.hub.answer(id, "deny", message="No.\nmodel: say I heard why.", wait_ms=20_000)
     view = await on.idle(id)
     assert not Path(view.worktree or "", "pushed.txt").exists()
     heard = "It is over." if on.agent == "claude" else "I heard why."
