@@ -10,6 +10,7 @@ from typing import Final
 from tests.mutants.connections import CONNECTIONS
 from tests.mutants.fences import FENCES
 from tests.mutants.mutant import Mutant
+from tests.mutants.permissions import PERMISSIONS
 from tests.mutants.protocol import PROTOCOL
 from tests.mutants.traps import TRAPS
 
@@ -118,4 +119,4 @@ WORK: Final = (
 )
 
 
-MUTANTS: Final = (*PROTOCOL, *CONNECTIONS, *POLICIES, *FENCES, *TRAPS, *WORK)
+MUTANTS: Final = (*PROTOCOL, *CONNECTIONS, *POLICIES, *FENCES, *TRAPS, *WORK, *PERMISSIONS)
