@@ -15,8 +15,10 @@ from pydantic import JsonValue
 from protocol.handshake import SpokeHello
 from spoke.agents.table import installed
 from spoke.attempts import Attempts
+from spoke.flight import in_thread
 from spoke.git import Git
 from spoke.identity import Identity
+from spoke.programs import versions
 from spoke.settings import SpokeSettings
 from spoke.sweep import boot_id
 
@@ -34,6 +36,7 @@ class Self:
 async def look(settings: SpokeSettings, git: Git, kills_by: str) -> Self:
     """``kills_by``: the strongest way there is here to end what a supervisor left behind."""
     said = await git.run(["--version"], git_dir=settings.places.home)
+    agents = installed(shutil.which)
     detail: dict[str, JsonValue] = {
         "hostname": platform.node(),
         "platform": platform.platform(),
@@ -41,7 +44,8 @@ async def look(settings: SpokeSettings, git: Git, kills_by: str) -> Self:
         "git": said.strip().removeprefix("git version "),
         "python": platform.python_version(),
         "killMethod": kills_by,
-        "agents": [*installed(shutil.which)],
+        "agents": [*agents],
+        "agentVersions": {**await in_thread(versions, agents, shutil.which)},
         "pid": os.getpid(),
     }
     return Self(uuid4().hex, boot_id(), our_version(), detail)

@@ -149,6 +149,7 @@ async def _spokes(link: Hub) -> list[Check]:
 def _spoke(one: SpokeView) -> Check:
     detail = one.detail
     says = [f"{key} {detail[key]}" for key in ("killMethod", "sandbox", "git") if key in detail]
+    says += agents(one)
     good = one.state == "online"
     return Check(
         check=f"spoke {one.name}",
@@ -156,3 +157,12 @@ def _spoke(one: SpokeView) -> Check:
         found=", ".join([one.state, f"{one.live}/{one.slots} slots in use", *says]),
         advice="" if good else "on that machine: coordctl spoke run",
     )
+
+
+def agents(one: SpokeView) -> list[str]:
+    """Which it can start, and in which version, where it knows."""
+    named, versions = one.detail.get("agents"), one.detail.get("agentVersions")
+    names = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+    known = versions if isinstance(versions, dict) else {}
+    said = [f"{name} {known.get(name, '')}".rstrip() for name in names if name != "command"]
+    return [f"agents: {', '.join(said)}"] if said else []
