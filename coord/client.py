@@ -10,26 +10,28 @@ from coord.caller import Caller, link, params_of, read_answer
 from coord.line import PATIENCE_SECONDS
 from protocol.errors import LinkLost
 from protocol.ops import catalogue as ops
+from protocol.ops.keeping import Cleanup
 from protocol.ops.questions import Answered, Permissions, Question
 from protocol.ops.roles import Assignment
 from protocol.ops.sessions import (
-    Cleanup,
     Delivered,
     Event,
     EventBatch,
     Explanation,
-    Fallback,
     Notified,
-    OnLost,
-    OnParentAbort,
     Receipt,
     Resumed,
-    Spawned,
     Status,
+    Waited,
+)
+from protocol.ops.spawning import (
+    Fallback,
+    OnLost,
+    OnParentAbort,
+    Spawned,
     Swarmed,
     SwarmTask,
     Until,
-    Waited,
 )
 from protocol.ops.spokes import SpokeView
 from protocol.session import State

@@ -11,7 +11,7 @@ from coord.cli.exits import Exit
 from coord.cli.out import Out, add_format, out_of
 from coord.cli.views import CLEANED
 from coord.client import Hub
-from protocol.ops.sessions import Cleaned
+from protocol.ops.keeping import Cleaned
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from coord.cli.out import add_format, out_of
 from coord.cli.tables import Column
 from coord.client import Hub
 from protocol.ops import catalogue as ops
-from protocol.ops.sessions import Finding
+from protocol.ops.keeping import Finding
 
 FINDINGS: Sequence[Column[Finding]] = (
     Column("SESSION", lambda f: f.session_id),

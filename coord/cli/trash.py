@@ -14,7 +14,7 @@ from coord.cli.views import clock
 from coord.client import Hub
 from protocol.errors import NotFound
 from protocol.ops import catalogue as ops
-from protocol.ops.sessions import TrashEntry
+from protocol.ops.keeping import TrashEntry
 
 _MIB = 1 << 20
 

@@ -6,18 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from coord.cli.tables import Column, age
+from protocol.ops.keeping import Cleaned
 from protocol.ops.sessions import (
     AgentView,
-    Cleaned,
     Delivered,
     Ended,
     SessionView,
-    Spawned,
-    SwarmResult,
     TreeUsage,
     Usage,
     UsageSum,
 )
+from protocol.ops.spawning import Spawned, SwarmResult
 from protocol.ops.spokes import HubView, SpokeView, TokenView
 from protocol.session import Activity, State
 

@@ -17,7 +17,7 @@ from coord.client import Hub
 from coord.context import session_repo
 from protocol.agents import ABILITIES
 from protocol.errors import InvalidArgument
-from protocol.ops.sessions import Fallback
+from protocol.ops.spawning import Fallback
 from protocol.permissions import rule
 
 PROMPT_MAX: Final = 256 * 1024  #: characters

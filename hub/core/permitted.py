@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from protocol.agents import ABILITIES
 from protocol.errors import FailedPrecondition
 from protocol.ops.questions import Permissions
-from protocol.ops.sessions import Work
+from protocol.ops.spawning import Work
 
 
 def layer(said: Permissions | None) -> list[JsonValue]:

@@ -15,7 +15,7 @@ from protocol.agents import ABILITIES
 from protocol.errors import CallError, InvalidArgument, NotFound
 from protocol.ops.questions import Permissions
 from protocol.ops.roles import RoleProfile, RoleView
-from protocol.ops.sessions import Work
+from protocol.ops.spawning import Work
 
 Roles = Mapping[str, RoleProfile]
 W = TypeVar("W", bound=Work)

@@ -15,7 +15,7 @@ from hub.store.sessions import Filters
 from protocol.codec import Object
 from protocol.errors import CallError, Unavailable
 from protocol.ops.catalogue import CLEANUP, WORKTREE_INSPECT, WORKTREE_REMOVE
-from protocol.ops.sessions import Cleaned, Cleanup, CleanupParams
+from protocol.ops.keeping import Cleaned, Cleanup, CleanupParams
 from protocol.ops.shapes import Params
 from protocol.ops.wire import Inspected, Removed
 

@@ -13,7 +13,7 @@ from hub.ops.views import object_of
 from hub.store.policy import Policy
 from hub.store.rows.policy import FailuresRow
 from protocol.failure import FailureKind
-from protocol.ops.sessions import Fallback
+from protocol.ops.spawning import Fallback
 from protocol.ops.wire import Record
 
 _CHAIN: Final[TypeAdapter[list[Fallback]]] = TypeAdapter(list[Fallback])

@@ -15,7 +15,7 @@ from hub.store.rows.spokes import SpokeRow
 from protocol.codec import Object
 from protocol.errors import CallError, NotFound
 from protocol.ops.catalogue import RECOVER, SPOKE_SURVEY
-from protocol.ops.sessions import Finding, RecoverParams, Recovery
+from protocol.ops.keeping import Finding, RecoverParams, Recovery
 from protocol.ops.wire import Survey
 
 SPOKE_SECONDS = 60.0

@@ -22,7 +22,7 @@ from hub.store.spawning import NewSession, Stored
 from protocol import ids, words
 from protocol.errors import CallError, FailedPrecondition, InvalidArgument
 from protocol.ops.catalogue import SPAWN, Role
-from protocol.ops.sessions import Spawned, SpawnParams, Until
+from protocol.ops.spawning import Spawned, SpawnParams, Until
 from protocol.session import State
 
 _FAR_ENOUGH: dict[Until, frozenset[State]] = {

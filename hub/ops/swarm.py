@@ -9,14 +9,7 @@ from hub.ops.registry import Operation, read
 from hub.ops.spawn import spawn
 from protocol.errors import CallError
 from protocol.ops.catalogue import SWARM
-from protocol.ops.sessions import (
-    SpawnParams,
-    Swarmed,
-    SwarmParams,
-    SwarmResult,
-    SwarmTask,
-    Trouble,
-)
+from protocol.ops.spawning import SpawnParams, Swarmed, SwarmParams, SwarmResult, SwarmTask, Trouble
 from protocol.words import slug
 
 _OWN = {"tasks", "branch_prefix", "prompt", "idempotency_key", "labels"}

@@ -7,7 +7,7 @@ from hub.fleet.spokes import read_answer
 from hub.ops.registry import Operation
 from protocol.errors import CallError
 from protocol.ops.catalogue import TRASH_LIST, TRASH_RESTORE, WORKTREE_RESTORE, WORKTREE_TRASH
-from protocol.ops.sessions import TrashEntry, TrashList, TrashListParams, TrashRestoreParams
+from protocol.ops.keeping import TrashEntry, TrashList, TrashListParams, TrashRestoreParams
 from protocol.ops.wire import GivenBack, Trash
 
 SPOKE_SECONDS = 60.0

@@ -8,7 +8,8 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from hub.store.rows.sessions import ViewRow
 from hub.store.rows.spokes import SpokeRow
-from protocol.ops.sessions import AbortView, AgentView, PastFailure, SessionView, Spawned
+from protocol.ops.sessions import AbortView, AgentView, PastFailure, SessionView
+from protocol.ops.spawning import Spawned
 from protocol.ops.spokes import SpokeView
 from protocol.session import Activity, Desired
 

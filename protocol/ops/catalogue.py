@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from protocol.ops import questions, roles, sessions, spokes, wire
+from protocol.ops import keeping, questions, roles, sessions, spawning, spokes, wire
 from protocol.ops.shapes import Nothing, Params
 
 P = TypeVar("P", bound=Params, covariant=True)
@@ -59,11 +59,11 @@ _SPOKE = frozenset({Role.SPOKE})
 
 SPAWN: Final = Op(
     "coord.spawn", "Start a session: one agent, in one worktree, on one spoke.",
-    Kind.MUTATION, sessions.SpawnParams, sessions.Spawned, _WRITERS,
+    Kind.MUTATION, spawning.SpawnParams, spawning.Spawned, _WRITERS,
 )  # fmt: skip
 SWARM: Final = Op(
     "coord.swarm", "Start many sessions with one call; each task has its own result.",
-    Kind.MUTATION, sessions.SwarmParams, sessions.Swarmed, _WRITERS,
+    Kind.MUTATION, spawning.SwarmParams, spawning.Swarmed, _WRITERS,
 )  # fmt: skip
 STATUS: Final = Op(
     "coord.status", "One session, a tree of sessions, or all that match, page by page.",
@@ -108,19 +108,19 @@ NOTIFY: Final = Op(
 )  # fmt: skip
 CLEANUP: Final = Op(
     "coord.cleanup", "Remove worktrees whose work is merged, pushed or saved.",
-    Kind.MUTATION, sessions.CleanupParams, sessions.Cleanup, _PEOPLE, idempotent=True,
+    Kind.MUTATION, keeping.CleanupParams, keeping.Cleanup, _PEOPLE, idempotent=True,
 )  # fmt: skip
 RECOVER: Final = Op(
     "coord.recover", "Where the records and the machines disagree, and what is done about it.",
-    Kind.MUTATION, sessions.RecoverParams, sessions.Recovery, _ADMIN, idempotent=True,
+    Kind.MUTATION, keeping.RecoverParams, keeping.Recovery, _ADMIN, idempotent=True,
 )  # fmt: skip
 TRASH_LIST: Final = Op(
     "trash.list", "Removed worktrees that can be had back.",
-    Kind.QUERY, sessions.TrashListParams, sessions.TrashList, _PEOPLE, idempotent=True,
+    Kind.QUERY, keeping.TrashListParams, keeping.TrashList, _PEOPLE, idempotent=True,
 )  # fmt: skip
 TRASH_RESTORE: Final = Op(
     "trash.restore", "Put a removed worktree back as it was, its branch included.",
-    Kind.MUTATION, sessions.TrashRestoreParams, wire.GivenBack, _PEOPLE,
+    Kind.MUTATION, keeping.TrashRestoreParams, wire.GivenBack, _PEOPLE,
 )  # fmt: skip
 EXPLAIN: Final = Op(
     "coord.explain", "Why a session is where it is, what happens next, what you can do.",

@@ -1,17 +1,14 @@
-"""Parameters and answers of the operations on sessions."""
+"""Parameters and answers of the operations on sessions that exist."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictInt
+from pydantic import Field
 
-from protocol.ops.questions import Permissions
-from protocol.ops.roles import Assignment
 from protocol.ops.shapes import (
     Count,
-    Environment,
     Flag,
     Json,
     Labels,
@@ -19,114 +16,12 @@ from protocol.ops.shapes import (
     Line,
     Milliseconds,
     Params,
-    Path,
     Shape,
     Text,
     Word,
 )
-from protocol.ops.wire import TrashItem
+from protocol.ops.spawning import OnParentAbort, Until
 from protocol.session import Activity, Desired, State
-
-Until = Literal["queued", "assigned", "running"]
-OnParentAbort = Literal["abort-dependents", "continue-running"]
-#: keep: wait for a spoke that is out of reach, then call the session lost. replace: start it anew
-#: elsewhere; its agent ends itself first when its spoke loses contact for too long.
-OnLost = Literal["keep", "replace"]
-Depth = Annotated[StrictInt, Field(ge=0, le=16)]
-Children = Annotated[StrictInt, Field(ge=0, le=1_000)]
-
-
-class Fallback(Params):
-    """Another agent, or the same with another model, that takes over where one has failed."""
-
-    agent: Word
-    command: Path | None = None  #: its program, where that is not the usual one
-    args: Annotated[list[Text], Field(max_length=1_000)] = Field(default_factory=list[str])
-
-
-class Work(Params):
-    """What `coord.spawn` and `coord.swarm` have in common: where, from what, by whom."""
-
-    repo: Path  #: https or ssh URL, or a path on the spoke's machine where it allows that
-    base: Word | None = None  #: branch, tag or commit; the remote's default branch
-    agent: Word = "command"
-    command: Path | None = None  #: the program, for the command agent
-    args: Annotated[list[Text], Field(max_length=1_000)] = Field(default_factory=list[str])
-    fallback: Annotated[list[Fallback], Field(max_length=16)] = Field(
-        default_factory=list[Fallback]
-    )  #: in this order, each in a new conversation
-    env: Environment = Field(default_factory=dict[str, str])
-    stdin: Literal["open", "closed"] = "open"  #: open: messages are written to it, line by line
-    parent_session_id: Word | None = None
-    on_parent_abort: OnParentAbort = "abort-dependents"
-    on_lost: OnLost = "keep"
-    labels: Labels = Field(default_factory=dict[str, str])
-    spoke: Word | None = None  #: name or id; nothing else will do
-    requires: Labels = Field(default_factory=dict[str, str])  #: labels that the spoke must carry
-    priority: Annotated[StrictInt, Field(ge=-100, le=100)] = 0
-    idempotency_key: Word | None = None
-    until: Until = "running"
-    queue_timeout_ms: Milliseconds | None = None  #: aborted when not placed by then
-    run_timeout_ms: Milliseconds | None = None  #: aborted when still running by then
-    grant_depth: Depth = 3  #: how many levels this session may spawn below itself
-    grant_children: Children = 8  #: how many live children it may have
-    permissions: Permissions | None = None  #: of its agent's tools; without, all is allowed
-    role: Word | None = None  #: one of `coord.roles`; what is said here goes first
-    model: Word | None = None  #: of its agent, in that agent's words
-    assignment: Assignment | None = None  #: told behind the prompt, and in a file
-
-
-class SpawnParams(Work):
-    task: Word
-    prompt: Text = ""
-    branch: Word | None = None  #: coord/<task>-<id> where none is said
-
-
-class Spawned(Shape):
-    session_id: str
-    state: State
-    task: str
-    branch: str
-    attempt: int
-    created: bool  #: False: the idempotency key was known, this is the session it made then
-    worktree: str | None = None
-    base_commit: str | None = None
-    spoke: str | None = None  #: its name
-    reason: str | None = None
-
-
-class SwarmTask(Params):
-    task: Word
-    prompt: Text | None = None
-    branch: Word | None = None
-    labels: Labels = Field(default_factory=dict[str, str])
-
-
-class SwarmParams(Work):
-    tasks: Annotated[list[Word | SwarmTask], Field(min_length=1, max_length=1_000)]
-    prompt: Text = ""  #: `{{task}}` stands for the task
-    branch_prefix: Word | None = None
-
-
-class Trouble(Shape):
-    """An error, as part of an answer about many things."""
-
-    code: str
-    reason: str
-    message: str
-    advice: str = ""
-
-
-class SwarmResult(Shape):
-    task: str
-    session: Spawned | None = None
-    error: Trouble | None = None
-
-
-class Swarmed(Shape):
-    results: list[SwarmResult]
-    spawned: int
-    failed: int
 
 
 class StatusParams(Params):
@@ -372,69 +267,6 @@ class NotifyParams(Params):
 class Notified(Shape):
     session_id: str
     seq: int
-
-
-class CleanupParams(Params):
-    session_ids: Annotated[list[Word], Field(max_length=500)] | None = None
-    tree: Word | None = None
-    force: Flag = False  #: also what no ref can hold; it stays in the trash for a while
-    remote_branch: Flag = False  #: delete the branch at its repository too, where it is merged
-    dry_run: Flag = False
-
-
-class Cleaned(Shape):
-    session_id: str
-    branch: str
-    worktree: str | None
-    removed: bool
-    reason: str  #: why it was removed, or why not
-    steps: list[str] = []  #: what was done, or would be
-    saved_ref: str | None = None
-    trash: str | None = None  #: under which name it can be had back: `coordctl trash`
-
-
-class Cleanup(Shape):
-    results: list[Cleaned]
-
-
-class RecoverParams(Params):
-    apply: Flag = False  #: do it; else only say what would be done
-    spoke: Word | None = None  #: only what concerns this one
-
-
-class Finding(Shape):
-    """A place where the records and the machines disagree."""
-
-    kind: str
-    session_id: str
-    spoke: str | None
-    what: str
-    action: str  #: what is done about it; nothing, where a person has to look
-    applied: bool = False
-    trouble: str = ""  #: why it could not be done
-
-
-class Recovery(Shape):
-    findings: list[Finding]
-    unasked: list[str]  #: spokes that could not be asked
-
-
-class TrashListParams(Params):
-    spoke: Word | None = None
-
-
-class TrashEntry(TrashItem):
-    spoke: str
-
-
-class TrashList(Shape):
-    items: list[TrashEntry]
-    unasked: list[str]  #: spokes that could not be asked
-
-
-class TrashRestoreParams(Params):
-    id: Word
-    spoke: Word
 
 
 class ExplainParams(Params):

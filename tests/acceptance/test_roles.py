@@ -17,7 +17,10 @@ description = "prints what it was given"
 prompt = "Be brief."
 env = { TONE = "role", KIND = "role" }
 """
-PRINT = 'cat "$COORD_PROMPT_FILE"; echo; cat .coord/MISSION.md; echo "$TONE $KIND"; git status --porcelain'
+PRINT = (
+    'cat "$COORD_PROMPT_FILE"; echo; cat .coord/MISSION.md; echo "$TONE $KIND";'
+    " git status --porcelain"
+)
 
 
 async def test_a_role_and_an_assignment_reach_the_agent(tmp_path: Path, hub_database: str) -> None:

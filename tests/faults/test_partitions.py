@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import coord
-from protocol.ops.sessions import SessionView, Spawned
+from protocol.ops.sessions import SessionView
+from protocol.ops.spawning import Spawned
 from tests.support.agents import COUNT, check_count
 from tests.support.daemon import BLOCKED_S
 from tests.support.inspector import marks

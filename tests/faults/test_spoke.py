@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import coord
-from protocol.ops.sessions import Spawned
+from protocol.ops.spawning import Spawned
 from tests.support.agents import COUNT, WORK, check_count
 from tests.support.inspector import marks
 from tests.support.town import Town

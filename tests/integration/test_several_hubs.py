@@ -27,7 +27,7 @@ from protocol.errors import (
 )
 from protocol.ops import catalogue as ops
 from protocol.ops.catalogue import WORKTREE_INSPECT
-from protocol.ops.sessions import Spawned
+from protocol.ops.spawning import Spawned
 from protocol.ops.wire import InventoryItem
 from spoke.settings import SpokeSettings
 from tests.security.people import desk_of

@@ -26,7 +26,7 @@ from protocol.errors import (
     Unavailable,
 )
 from protocol.frames import Goaway
-from protocol.ops.sessions import Work as WorkParams
+from protocol.ops.spawning import Work as WorkParams
 from tests.support.fake_hub import FakeHub, event, fake_hub, session, spawned
 
 ID = "ses_aaaaaaaaaaaaaaaa"

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ValidationError
 
 from protocol.limits import MAX_INTEGER, MAX_KEYS_PER_FRAME, MAX_MILLISECONDS
 from protocol.ops import CATALOGUE, LIVE, Kind, Op, Role
-from protocol.ops.sessions import Ended, SessionView, SwarmResult
+from protocol.ops.sessions import Ended, SessionView
 from protocol.ops.shapes import Params, Shape
+from protocol.ops.spawning import SwarmResult
 from protocol.ops.wire import HeartbeatParams
 
 OPS = {**CATALOGUE, **LIVE}

@@ -7,7 +7,7 @@ import pytest
 from hub.core import briefing, roles
 from protocol.errors import InvalidArgument, NotFound
 from protocol.ops.roles import Assignment
-from protocol.ops.sessions import SpawnParams
+from protocol.ops.spawning import SpawnParams
 
 FILE = """\
 [tester]
