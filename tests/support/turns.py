@@ -24,7 +24,8 @@ def main() -> None:
         elif said["type"] == "control_response":
             _answered(said["response"], waits)
         else:
-            tell({"type": "command_lifecycle", "state": "started", "command_uuid": said["uuid"]})
+            id_of_line = said.get("uuid")  # the words of its order have none
+            tell({"type": "command_lifecycle", "state": "started", "command_uuid": id_of_line})
             _prompted(said["message"]["content"], id, waits)
 
 
