@@ -182,8 +182,9 @@ async def test_a_conversation_that_another_process_is_in_is_busy(floor: Floor) -
     assert busy.agent_state.failure is not None
     assert busy.agent_state.failure.kind == "agentBusy"
     other.leave()
-    await floor.hub.message(id, "say more", wait_ms=0)
-    await floor.hears(id, "more")
+    await floor.hub.resume(id)
+    await floor.hub.message(id, "say I am ID", wait_ms=0)
+    await floor.hears(id, f"I am {view.agent_state.session_id}")
 
 
 async def _kill_agent(id: str) -> None:
