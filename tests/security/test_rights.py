@@ -34,6 +34,9 @@ MAY: dict[str, set[Role]] = {
     "coord.swarm": {OP, A, S},
     "coord.status": {V, OP, A, S},
     "coord.message": {OP, A, S},
+    "coord.roles": {V, OP, A, S},
+    "coord.questions": {V, OP, A, S},
+    "coord.answer": {OP, A, S},
     "coord.abort": {OP, A, S},
     "coord.resume": {OP, A, S},
     "coord.events": {V, OP, A, S},
@@ -64,6 +67,7 @@ MAY: dict[str, set[Role]] = {
 FORBIDDEN = ("PERMISSION_DENIED", "FORBIDDEN")
 BAD_VALUE = ("INVALID_ARGUMENT", "BAD_VALUE")
 NOT_FOUND = ("NOT_FOUND", "SESSION_NOT_FOUND")
+NO_QUESTION = ("NOT_FOUND", "NO_QUESTION")  # of a session that may be answered: it asks nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,8 @@ REACH: dict[str, set[str]] = {
     "coord.wait sessionIds": {"child", "grandchild"},
     "coord.message sessionId": {"parent", "child", "grandchild"},
     "coord.spawn parentSessionId": {"own", "child", "grandchild"},
+    "coord.questions sessionId": {"own", "child", "grandchild"},
+    "coord.answer sessionId": {"child", "grandchild"},  # not its own: others may decide that
     "coord.abort sessionId": {"child", "grandchild"},
     "coord.resume sessionId": {"child", "grandchild"},  # after their abort: they have ended
 }
@@ -179,6 +185,7 @@ MORE: dict[str, dict[str, Any]] = {
     "coord.notify": {"text": "x"},
     "coord.wait": {"timeoutMs": 0},
     "coord.message": {"text": "x", "waitMs": 0},
+    "coord.answer": {"decision": "allow"},
     "coord.spawn": {"task": "t", "repo": "/r", "command": "c", "until": "queued"},
     "coord.abort": {"wait": False},
     "coord.resume": {"until": "queued"},
@@ -212,7 +219,7 @@ async def test_z3_a_session_reaches_itself_and_what_is_below_it(
                 id = getattr(all_of_them, who)
                 given = {field: [id] if field == "sessionIds" else id, **MORE.get(op, {})}
                 answer = await all_of_them.raw.ask(op, given)
-                if "result" in answer:
+                if "result" in answer or said(answer) == NO_QUESTION:
                     reached[way].add(who)
                 else:
                     assert said(answer) in (NOT_FOUND, ("NOT_FOUND", "PARENT_NOT_FOUND")), answer
