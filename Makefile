@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-# Files of tests at once: most of them wait for processes of their own. Within a file sessions share names, by which they are ended.
+# Files of tests at once, the long ones first: most of them wait for processes of their own. Within a file sessions share names, by which they are ended.
 JOBS ?= 3
 READY := $(VENV)/.ready
 
@@ -52,7 +52,7 @@ test: check
 		echo "NOT RUN here: the tests that need namespaces"; \
 		chosen="$${chosen:+$$chosen and }not namespaces"; \
 	fi; \
-	set -x; $(BIN)/pytest -n $(JOBS) --dist loadfile $${chosen:+-m "$$chosen"}
+	set -x; $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $${chosen:+-m "$$chosen"}
 
 # The real CLIs, installed by name in the versions that tests/agents pins; no key, no internet.
 test-agents: $(READY)
