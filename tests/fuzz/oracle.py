@@ -27,13 +27,13 @@ def decode(text: str) -> Any:
     """The value, or Refused."""
     if _HALF_PAIR.search(text):
         raise Refused("BAD_FRAME")  # it was no UTF-8
-    twice: list[str] = []
+    twice: list[Any] = []  # with what is lost, which may be wrong too
     numberless: list[str] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(items)
         if len(value) < len(items):
-            twice.append("")
+            twice.extend(items)
         return value
 
     try:
@@ -44,7 +44,7 @@ def decode(text: str) -> Any:
         raise Refused("BAD_FRAME", "BAD_VALUE", "TOO_DEEP") from None
     wrong = {
         "BAD_FRAME": bool(twice),
-        "BAD_VALUE": bool(numberless) or has_half_pair(value),
+        "BAD_VALUE": bool(numberless) or has_half_pair([value, twice]),
         "TOO_DEEP": depth(value) > MAX_DEPTH,
         "TOO_MANY_KEYS": most_keys(value) > MAX_KEYS_PER_OBJECT
         or keys(value) > MAX_KEYS_PER_FRAME,
