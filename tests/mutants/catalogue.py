@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.mutants.connections import CONNECTIONS
+from tests.mutants.failing import FAILING
 from tests.mutants.fences import FENCES
 from tests.mutants.mutant import Mutant
 from tests.mutants.permissions import PERMISSIONS
@@ -119,4 +120,13 @@ WORK: Final = (
 )
 
 
-MUTANTS: Final = (*PROTOCOL, *CONNECTIONS, *POLICIES, *FENCES, *TRAPS, *WORK, *PERMISSIONS)
+MUTANTS: Final = (
+    *PROTOCOL,
+    *CONNECTIONS,
+    *POLICIES,
+    *FENCES,
+    *TRAPS,
+    *WORK,
+    *PERMISSIONS,
+    *FAILING,
+)
