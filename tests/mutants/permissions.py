@@ -51,13 +51,13 @@ PERMISSIONS: Final = (
         "hub/ops/answer.py",
         "params.session_id, own=False)",
         "params.session_id, own=True)",
-        ("tests/acceptance/test_permissions.py",),
+        ("tests/security/test_rights.py",),
     ),
     Mutant(
         "an answer is given twice",
         "sql/migrations/0001_first.sql",
         "WHEN q.answer IS NOT NULL OR q.decision IS NOT NULL THEN 'answered'",
         "WHEN false THEN 'answered'",
-        ("tests/acceptance/test_permissions.py",),
+        ("tests/integration/test_questions.py",),
     ),
 )
