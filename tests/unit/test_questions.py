@@ -175,3 +175,10 @@ def test_who_tries_again_and_again_is_left_to_end() -> None:
         on.means(PUSH)
         on.means(TurnEnded("completed"))
     assert on.talk.stage is Stage.IDLE
+
+
+def test_a_no_without_a_word_is_told_as_one() -> None:
+    on = Floor()
+    on.means(PUSH)
+    line, *_ = shown(on.talk.answer(1, "deny", "operator:ann", ""))
+    assert line == "deny q1 This is not allowed here (somebody was asked and said no)."

@@ -99,6 +99,15 @@ def test_the_task_is_said_once_the_conversation_is_open() -> None:
     assert on.talk.stage is Stage.BUSY
 
 
+def test_a_turn_ends_with_what_it_used() -> None:
+    on = Floor().opened()
+    on.tongue.means = [Usage(30, 5), TurnEnded("completed")]
+    (ended,) = [one for one in told(on.talk.hear("line", 0)) if "outcome" in str(one)]
+    assert ended == {
+        "event": "turnEnded", "outcome": "completed", "usage": {"tokensIn": 30, "tokensOut": 5},
+    }  # fmt: skip
+
+
 def test_what_is_said_meanwhile_waits_for_its_turn_in_order() -> None:
     on = Floor().opened()
     assert on.say("m1", text="one") == []

@@ -124,6 +124,14 @@ def test_two_attempts_of_claude_do_not_share_a_conversation() -> None:
     assert claude.plan(ORDER, "s/1").argv == claude.plan(ORDER, "s/1").argv
 
 
+@pytest.mark.parametrize(
+    ("agent", "after"),
+    [("claude", "hears"), ("codex", "goes on"), ("gemini", "goes on"), ("opencode", "stops")],
+)
+def test_what_a_denial_does_to_its_turn(agent: str, after: str) -> None:
+    assert tongue(agent, transcripts.start(agent, "commit")).after_denial == after
+
+
 def test_there_is_no_tongue_for_a_command() -> None:
     with pytest.raises(KeyError):
         tongue("command", Start("/w"))
