@@ -173,6 +173,10 @@ async def test_fault_32_two_hubs_believe_to_lead(here: Town, repo: str) -> None:
         _stop(made)
         await ended(second, made.session_id)
         kinds = [e.kind for e in await story(second, made.session_id) if e.kind != "stdout"]
-        assert kinds.count("unknown") == 1
+        # A busy machine may lose contact once more. What the first hub may not do is end it.
+        unknown = [n for n, kind in enumerate(kinds) if kind == "unknown"]
+        assert unknown
+        assert {kinds[n + 1] for n in unknown} == {"running"}
+        assert "lost" not in kinds
         way.target = here.ports[0]
     await here.settled()
