@@ -60,7 +60,7 @@ ADVICE: Final[Mapping[FailureKind, str]] = {
     FailureKind.TOOL_DENIED: "allow what it needed, or tell it another way, then send it a message",
     FailureKind.AUTH_FAILED: "set the agent's key in the spoke's environment, or log it in there",
     FailureKind.CONVERSATION_LOST: "it goes on in a new conversation; what it did is in its branch",
-    FailureKind.AGENT_BUSY: "end the other process that holds the conversation, then try again",
+    FailureKind.AGENT_BUSY: "end the other process in it, then: coordctl resume SESSION",
     FailureKind.ABORTED: "nothing: it was asked for",
     FailureKind.SDK_ERROR: "read the end of its transcript; trying again may help",
     FailureKind.AGENT_MISSING: "install the agent on that spoke, or choose a spoke that has it",

@@ -101,8 +101,10 @@ class WebsocketWire(asyncio.Protocol):
             texts, self._texts = self._texts[:most], self._texts[most:]
             return texts
         texts, self._texts = self._texts, []
-        if self._unread > UNREAD_BYTES and not self._websocket.transport.is_closing():
-            self._websocket.transport.resume_reading()
+        websocket = self._websocket
+        is_full = websocket.recv_messages.paused  # it reads on by itself, when it is not
+        if self._unread > UNREAD_BYTES and not is_full and not websocket.transport.is_closing():
+            websocket.transport.resume_reading()
         self._unread = 0
         return texts
 

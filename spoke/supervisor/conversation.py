@@ -152,7 +152,7 @@ class Conversation:
     def _hold(self, body: Mapping[str, object]) -> None:
         """A conversation that the agent named itself is new: nobody else is in it."""
         if body.get("event") == "opened":
-            self._held.take(self._order["tongue"], str(body.get("agentSessionId")))
+            self._held.take_new(self._order["tongue"], str(body.get("agentSessionId")))
 
     def _carry_out(self, effects: Sequence[Effect]) -> None:
         for effect in effects:

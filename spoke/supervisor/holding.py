@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from hashlib import blake2s
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,13 @@ def enter(order: TalkOrder | None) -> Conversations:
     """
     held = Conversations("" if order is None else order["conversations"])
     id = None if order is None else order["agentSessionId"]
-    if order is not None and id is not None and not held.take(order["tongue"], id):
+    if order is None or id is None:
+        return held
+    try:
+        is_ours = held.take(order["tongue"], id)
+    except OSError as error:
+        raise SpawnFailed("SPAWN_FAILED", f"its conversation cannot be locked: {error}") from error
+    if not is_ours:
         raise SpawnFailed(BUSY, f"another process is in the conversation {id}")
     return held
 
@@ -36,7 +43,7 @@ class Conversations:
         self._held: dict[str, int] = {}
 
     def take(self, agent: str, id: str) -> bool:
-        """Whether nobody else is in it; it is ours until `leave`."""
+        """Whether nobody else is in it; it is ours until `leave`. Raises OSError."""
         path = self._path(agent, id)
         while path not in self._held:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -51,9 +58,17 @@ class Conversations:
                 os.close(lock)
         return True
 
+    def take_new(self, agent: str, id: str) -> None:
+        """One that was begun a moment ago: nobody else is in it. On a full disk it goes without a
+        lock: an agent that works is not ended for that."""
+        with suppress(OSError):
+            self.take(agent, id)
+
     def leave(self) -> None:
+        """What cannot be taken away holds nobody up, and the end is still to be written."""
         for path, lock in self._held.items():
-            os.unlink(path)  # noqa: PTH108 - pathlib costs 10 ms at start
+            with suppress(OSError):
+                os.unlink(path)  # noqa: PTH108 - pathlib costs 10 ms at start
             os.close(lock)
         self._held.clear()
 

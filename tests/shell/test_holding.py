@@ -63,3 +63,26 @@ def test_what_has_no_conversation_yet_holds_none(tmp_path: Path) -> None:
     enter(_order(tmp_path, None)).leave()
     enter(None).leave()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_room_for_a_lock_nobody_starts_in_a_conversation_that_is_known(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "conversations").write_text("where its folder should be")
+    with pytest.raises(SpawnFailed) as failed:
+        enter(_order(tmp_path, "a"))
+    assert failed.value.reason == "SPAWN_FAILED"
+
+
+def test_without_room_for_a_lock_a_new_conversation_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "conversations").write_text("where its folder should be")
+    held = enter(_order(tmp_path, None))
+    held.take_new("claude", "a")
+    held.leave()
+
+
+def test_a_lock_that_somebody_took_away_is_left_all_the_same(tmp_path: Path) -> None:
+    held = enter(_order(tmp_path, "a"))
+    for file in (tmp_path / "conversations").iterdir():
+        file.unlink()
+    held.leave()

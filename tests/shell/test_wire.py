@@ -147,6 +147,21 @@ async def test_no_more_is_read_while_nobody_receives() -> None:
     assert end.transport.resume_reading.called
 
 
+async def test_who_is_full_of_what_the_library_holds_does_not_read_on() -> None:
+    """Both had to stop the reading, and the library goes on when its own queue is short again."""
+    end = End(SERVER)
+    held = b"".join(end.framed(b"later", Opcode.BINARY) for _ in range(40))
+    texts = end.framed(b"x" * 60_000) * (UNREAD_BYTES // 60_000 + 1)
+    end.wire.data_received(texts + held)
+    assert end.websocket.recv_messages.paused
+    assert await end.wire.receive()
+    assert not end.transport.resume_reading.called
+    for _ in range(40):
+        with pytest.raises(ProtocolViolation):
+            await end.wire.receive()
+    assert end.transport.resume_reading.called
+
+
 @given(st.binary(max_size=40), st.booleans())
 def test_any_bytes_are_read_or_left_as_they_are(data: bytes, masked: bool) -> None:
     texts, rest, _ = opened(data, masked=masked)
