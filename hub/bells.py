@@ -35,6 +35,10 @@ class Bell:
     def ring(self) -> None:
         self._rung.set()
 
+    def hush(self) -> None:
+        """It has not rung yet: its listener is about to look anyway."""
+        self._rung.clear()
+
     async def wait(self, within: float | None = POLL_SECONDS) -> None:
         """Return when rung since the last wait, or after ``within`` seconds; None: not before."""
         with suppress(TimeoutError):

@@ -413,6 +413,12 @@ BEGIN
     RETURN dropped;
 END $$;
 
+-- Whether there is a spoke of this id or name that may get work, now or once it is back.
+CREATE FUNCTION is_spoke(which text) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM spokes p WHERE p.spoke_id = which AND p.revoked_at IS NULL)
+        OR EXISTS (SELECT FROM spokes p WHERE p.name = which AND p.revoked_at IS NULL)
+$$;
+
 -- One event of the hub's own. The caller holds the session's row or takes it here.
 CREATE FUNCTION note(s text, k text, b jsonb DEFAULT '{}') RETURNS bigint LANGUAGE sql AS $$
     WITH u AS (
@@ -423,37 +429,45 @@ CREATE FUNCTION note(s text, k text, b jsonb DEFAULT '{}') RETURNS bigint LANGUA
     RETURNING seq
 $$;
 
--- Tell a session a fact. The state after it, or null where the table of transitions refuses.
+-- Tell sessions a fact: those that the table of transitions moved, each with the state after it.
 -- silent: the caller has the event already.
+CREATE FUNCTION tell_all(ids text[], f session_fact, why text, b jsonb DEFAULT '{}',
+                         silent boolean DEFAULT false)
+RETURNS TABLE (id text, after session_state) LANGUAGE sql AS $$
+    WITH told AS (
+        UPDATE sessions x
+           SET state = t.after, state_since = clock_timestamp(), reason = why,
+               attempt = x.attempt + (f = 'placed')::int,
+               last_seq = x.last_seq + (NOT silent)::int,
+               activity = CASE WHEN t.after = 'running' THEN 'busy' END,
+               started_at = CASE WHEN t.after = 'running'
+                                 THEN coalesce(x.started_at, clock_timestamp())
+                                 ELSE x.started_at END,
+               run_deadline = CASE WHEN t.after = 'running' AND x.run_deadline IS NULL
+                                   THEN clock_timestamp() + x.run_timeout ELSE x.run_deadline END,
+               finished_at = CASE WHEN session_ended(t.after) THEN clock_timestamp() END
+          FROM session_transitions t
+         WHERE x.session_id = ANY (ids) AND t.state = x.state AND t.fact = f
+        RETURNING x.birth_day, x.session_id, x.last_seq, x.attempt, x.state),
+    noted AS (
+        INSERT INTO session_events (birth_day, session_id, seq, attempt, kind, body)
+        SELECT z.birth_day, z.session_id, z.last_seq, z.attempt, z.state::text,
+               CASE WHEN why IS NULL THEN b ELSE b || jsonb_build_object('reason', why) END
+          FROM told z WHERE NOT silent),
+    -- What a blocked session was told is told to its next attempt; of the others there is none.
+    failed AS (
+        UPDATE messages m SET state = 'failed', reason = 'the session has ended'
+          FROM told z WHERE m.session_id = z.session_id AND m.state = 'queued'
+           AND session_ended(z.state) AND z.state <> 'blocked')
+    SELECT z.session_id, z.state FROM told z
+$$;
+
+-- The same of one: the state after it, or null where the table of transitions refuses.
 CREATE FUNCTION tell(s text, f session_fact, why text, b jsonb DEFAULT '{}',
                      silent boolean DEFAULT false)
 RETURNS session_state LANGUAGE plpgsql AS $$
-DECLARE
-    z sessions;
 BEGIN
-    UPDATE sessions x
-       SET state = t.after, state_since = clock_timestamp(), reason = why,
-           attempt = x.attempt + (f = 'placed')::int, last_seq = x.last_seq + (NOT silent)::int,
-           activity = CASE WHEN t.after = 'running' THEN 'busy' END,
-           started_at = CASE WHEN t.after = 'running' THEN coalesce(x.started_at, clock_timestamp())
-                             ELSE x.started_at END,
-           run_deadline = CASE WHEN t.after = 'running' AND x.run_deadline IS NULL
-                               THEN clock_timestamp() + x.run_timeout ELSE x.run_deadline END,
-           finished_at = CASE WHEN session_ended(t.after) THEN clock_timestamp() END
-      FROM session_transitions t
-     WHERE x.session_id = s AND t.state = x.state AND t.fact = f
-    RETURNING x.* INTO z;
-    IF z.session_id IS NOT NULL AND NOT silent THEN
-        INSERT INTO session_events (birth_day, session_id, seq, attempt, kind, body)
-        VALUES (z.birth_day, s, z.last_seq, z.attempt, z.state::text,
-                CASE WHEN why IS NULL THEN b ELSE b || jsonb_build_object('reason', why) END);
-    END IF;
-    -- What a blocked session was told is told to its next attempt; of the others there is none.
-    IF session_ended(z.state) AND z.state <> 'blocked' THEN
-        UPDATE messages x SET state = 'failed', reason = 'the session has ended'
-         WHERE x.session_id = s AND x.state = 'queued';
-    END IF;
-    RETURN z.state;
+    RETURN (SELECT t.after FROM tell_all(ARRAY[s], f, why, b, silent) t);
 END $$;
 
 -- A new attempt of a session that has ended, on the spoke that has its worktree.
@@ -552,6 +566,31 @@ BEGIN
       FROM unnest(ids, held_by, digests) AS i (id, sp, digest), assign(i.id, i.sp, i.digest) a;
 END $$;
 
+-- Order the stop of sessions where they are, or were when they were lost; spokes in one order.
+CREATE FUNCTION stop_all(ids text[], b jsonb) RETURNS TABLE (session_id text, spoke_id text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM spokes p
+      WHERE p.spoke_id IN (SELECT m.spoke_id FROM mappings m WHERE m.session_id = ANY (ids))
+      ORDER BY p.spoke_id FOR NO KEY UPDATE;
+    RETURN QUERY
+        WITH due AS MATERIALIZED (
+            SELECT m.session_id AS id, m.attempt, m.spoke_id AS held,
+                   row_number() OVER (PARTITION BY m.spoke_id ORDER BY m.session_id) AS nth
+              FROM mappings m
+              JOIN sessions x ON x.session_id = m.session_id AND x.attempt = m.attempt
+             WHERE m.session_id = ANY (ids) AND (m.released_at IS NULL OR x.state = 'lost')),
+        counted AS (
+            UPDATE spokes p SET cmd_seq = p.cmd_seq + d.n
+              FROM (SELECT e.held, count(*) AS n FROM due e GROUP BY e.held) d
+             WHERE p.spoke_id = d.held
+            RETURNING p.spoke_id AS held, p.cmd_seq - d.n AS before)
+        INSERT INTO commands AS c (spoke_id, seq, session_id, attempt, kind, body)
+        SELECT d.held, q.before + d.nth, d.id, d.attempt, 'stop', b
+          FROM due d JOIN counted q ON q.held = d.held
+        RETURNING c.session_id, c.spoke_id;
+END $$;
+
 -- Mark a session and all below it, level by level: a new snapshot for each level, so that with
 -- spawn's FOR SHARE on the parent no child slips through. Children that were spawned to continue
 -- are spared, with all below them. The orders come last: no spoke is locked before a session.
@@ -565,7 +604,8 @@ LANGUAGE plpgsql AS $$
 DECLARE
     front text[] := ARRAY[root];
     told text[] := '{}';
-    r record;
+    never text[];
+    live text[];
 BEGIN
     SELECT coalesce(x.abort_id, fresh) INTO abort_id FROM sessions x
      WHERE x.session_id = root AND x.state = coalesce(only_in, x.state) FOR NO KEY UPDATE;
@@ -575,51 +615,44 @@ BEGIN
     SELECT a.asked_at INTO asked_at FROM aborts a WHERE a.abort_id = abort_tree.abort_id;
     b := b || jsonb_build_object('abortId', abort_id);
     WHILE cardinality(front) > 0 LOOP
-        FOR r IN
-            WITH locked AS (
-                SELECT x.session_id, x.state FROM sessions x
-                WHERE x.session_id = ANY (front) ORDER BY x.session_id FOR NO KEY UPDATE)
+        PERFORM FROM sessions x WHERE x.session_id = ANY (front)
+          ORDER BY x.session_id FOR NO KEY UPDATE;
+        SELECT coalesce(array_agg(x.session_id) FILTER (WHERE x.state = 'queued'), '{}'),
+               coalesce(array_agg(x.session_id) FILTER (
+                   WHERE x.state NOT IN ('queued', 'aborting') AND NOT session_ended(x.state)), '{}'),
+               told || coalesce(array_agg(x.session_id) FILTER (
+                   WHERE x.state = 'lost'  -- its agent may live, on a spoke that may come back
+                      OR (x.state = 'aborting' AND upgrade)), '{}')
+          INTO never, live, told FROM sessions x WHERE x.session_id = ANY (front);
+        told := told || live;
+        RETURN QUERY
             UPDATE sessions y
                SET desired = 'abort', abort_id = coalesce(y.abort_id, abort_tree.abort_id),
-                   abort_before = coalesce(y.abort_before, l.state)
-              FROM locked l WHERE y.session_id = l.session_id
-            RETURNING y.session_id AS id, l.state AS was
-        LOOP
-            IF r.was = 'queued' THEN
-                PERFORM tell(r.id, 'abort_asked', b ->> 'reason', '{"endedBy": "never_started"}');
-                UPDATE sessions y SET abort_confirmed = true,
-                       result = '{"outcome": "aborted", "endedBy": "never_started"}'
-                 WHERE y.session_id = r.id;
-            ELSIF r.was <> 'aborting' AND NOT session_ended(r.was) THEN
-                PERFORM tell(r.id, 'abort_asked', b ->> 'reason');
-                told := told || r.id;
-            ELSIF r.was = 'aborting' AND upgrade THEN
-                told := told || r.id;
-            ELSIF r.was = 'lost' THEN  -- its agent may live, on a spoke that may come back
-                told := told || r.id;
-            END IF;
-            session_id := r.id; before := r.was; spoke_id := NULL; spared := false;
-            RETURN NEXT;
-        END LOOP;
-        FOR r IN SELECT c.session_id AS id, c.state AS was FROM sessions c
-                  WHERE c.parent_id = ANY (front) AND c.on_parent_abort = 'continue-running'
-        LOOP
-            session_id := r.id; before := r.was; spoke_id := NULL; spared := true;
-            RETURN NEXT;
-        END LOOP;
+                   abort_before = coalesce(y.abort_before, y.state)
+             WHERE y.session_id = ANY (front)
+            RETURNING y.session_id, y.state, NULL::text, false, abort_tree.abort_id,
+                      abort_tree.asked_at;
+        IF cardinality(never) > 0 THEN
+            PERFORM FROM tell_all(never, 'abort_asked', b ->> 'reason',
+                                  '{"endedBy": "never_started"}');
+            UPDATE sessions y SET abort_confirmed = true,
+                   result = '{"outcome": "aborted", "endedBy": "never_started"}'
+             WHERE y.session_id = ANY (never);
+        END IF;
+        PERFORM FROM tell_all(live, 'abort_asked', b ->> 'reason');
+        RETURN QUERY
+            SELECT c.session_id, c.state, NULL::text, true, abort_tree.abort_id,
+                   abort_tree.asked_at
+              FROM sessions c
+             WHERE c.parent_id = ANY (front) AND c.on_parent_abort = 'continue-running';
         SELECT coalesce(array_agg(c.session_id ORDER BY c.session_id), '{}') INTO front
           FROM sessions c
          WHERE c.parent_id = ANY (front) AND c.on_parent_abort = 'abort-dependents';
     END LOOP;
-    FOR r IN SELECT m.session_id AS id, m.attempt, m.spoke_id AS held FROM mappings m
-               JOIN sessions x ON x.session_id = m.session_id AND x.attempt = m.attempt
-              WHERE m.session_id = ANY (told) AND (m.released_at IS NULL OR x.state = 'lost')
-              ORDER BY m.spoke_id, m.session_id
-    LOOP
-        PERFORM order_to(r.held, r.id, r.attempt, 'stop', b);
-        session_id := r.id; before := NULL; spoke_id := r.held; spared := false;
-        RETURN NEXT;
-    END LOOP;
+    RETURN QUERY
+        SELECT o.session_id, NULL::session_state, o.spoke_id, false, abort_tree.abort_id,
+               abort_tree.asked_at
+          FROM stop_all(told, b) o;
 END $$;
 
 -- Exactly-once append of at-least-once batches, and what the records say of the session.
@@ -671,6 +704,24 @@ BEGIN
         PERFORM apply_record(s, a, r ->> 1, r -> 2);
     END LOOP;
     RETURN NEXT;
+END $$;
+
+-- Several appends of one moment, each as above: [spoke, epoch, session, attempt, first, records].
+-- All sessions are held before anything else is, in one order.
+CREATE FUNCTION append_all(items jsonb)
+RETURNS TABLE (verdict text, stored bigint, first_seq bigint, skipped int)
+LANGUAGE plpgsql AS $$
+DECLARE
+    i jsonb;
+BEGIN
+    PERFORM FROM sessions x
+      WHERE x.session_id = ANY (ARRAY(SELECT e ->> 2 FROM jsonb_array_elements(items) e))
+      ORDER BY x.session_id FOR NO KEY UPDATE;
+    FOR i IN SELECT e FROM jsonb_array_elements(items) WITH ORDINALITY AS t (e, o) ORDER BY o LOOP
+        RETURN QUERY SELECT r.verdict, r.stored, r.first_seq, r.skipped
+          FROM append_records(i ->> 0, (i ->> 1)::bigint, i ->> 2, (i ->> 3)::int,
+                              (i ->> 4)::bigint, i -> 5) r;
+    END LOOP;
 END $$;
 
 -- Where the work of an attempt was saved. Of a superseded attempt too: it moves nothing, it is only

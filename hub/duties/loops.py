@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter
+
 from hub.bells import POLL_SECONDS, QUEUE, ROOM, SPAWNED
 from hub.core import placement
 from hub.desk import Desk
@@ -16,7 +18,6 @@ from hub.duties.parking import Parking
 from hub.duties.reaping import Reaper
 from hub.duties.watching import Watch
 from hub.fleet.waking import Waker
-from hub.ops import views
 from hub.reception import Reception
 from protocol import tokens
 from protocol.errors import CallError
@@ -24,6 +25,12 @@ from protocol.errors import CallError
 logger = logging.getLogger(__name__)
 
 PLACED_AT_ONCE = 256
+_ROOMS: TypeAdapter[list[tuple[str, str, dict[str, str], int, int]]] = TypeAdapter(
+    list[tuple[str, str, dict[str, str], int, int]]
+)
+_WAITING: TypeAdapter[list[tuple[str, str | None, dict[str, str]]]] = TypeAdapter(
+    list[tuple[str, str | None, dict[str, str]]]
+)
 AGAIN_SECONDS = 1.0  # after an error
 
 
@@ -70,6 +77,8 @@ class Placement:
             bells.listening(QUEUE, SPAWNED, ROOM) as anything,
         ):
             while True:
+                for bell in (room, work, anything):
+                    bell.hush()  # whoever rang them is seen now
                 while await self._place():
                     pass
                 bell = room if self.full else work if self.idle else anything
@@ -78,22 +87,11 @@ class Placement:
     async def _place(self) -> bool:
         """Whether somebody was placed, and more may be."""
         desk = self.desk
-        rooms = [
-            placement.Room(row.spoke_id, row.name, views.labels(row.labels), row.slots, row.live)
-            for row in await desk.store.outbox.room()
-        ]
-        self.full = not rooms
-        if self.full:
-            return False
-        waiting = await desk.store.outbox.waiting([r.spoke_id for r in rooms], PLACED_AT_ONCE)
-        self.idle = not waiting
-        places = placement.decide(
-            [
-                placement.Waiting(row.session_id, row.wanted_spoke, views.labels(row.requires))
-                for row in waiting
-            ],
-            rooms,
-        )
+        scene = await desk.store.outbox.scene(PLACED_AT_ONCE)
+        rooms = [placement.Room(*row) for row in _ROOMS.validate_python(scene.rooms)]
+        waiting = [placement.Waiting(*row) for row in _WAITING.validate_python(scene.waiting)]
+        self.full, self.idle = not rooms, not waiting
+        places = placement.decide(waiting, rooms)
         if not places:
             return False
         minted = {place.session_id: tokens.new(tokens.Kind.SESSION) for place in places}

@@ -67,8 +67,6 @@ async def _store(desk: Desk, asked: Asked[object], params: SpawnParams, new: New
     """Make a session durable and wake placement."""
     if new.parent_id is not None:
         await check_reach(desk, asked.principal, new.parent_id, own=True)
-    if new.wanted_spoke is not None:
-        await desk.store.exchange.spoke(new.wanted_spoke)  # NotFound at once, not a wait for ever
     if asked.principal.role is Role.SESSION:
         new = await _within_permissions(desk, await _within_grant(desk, new), params)
         stored = await desk.store.spawner.spawn_within_grant(new)

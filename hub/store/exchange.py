@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final, NamedTuple
 
 from pydantic_core import to_json
 
 from hub.store import queries
+from hub.store.batch import Batch
 from hub.store.postgres import Postgres, again
-from hub.store.rows.exchange import AppendRow, EarlierRow, OrderRow, PlacedRow, QueuedRow, RoomRow
+from hub.store.rows.exchange import AppendRow, EarlierRow, OrderRow, PlacedRow, SceneRow
 from hub.store.rows.shared import AttemptRow
 from hub.store.rows.spokes import (
     HeldRow,
@@ -26,6 +28,9 @@ from protocol.handshake import SpokeHello
 from protocol.ops.wire import Record, Saved
 from protocol.session import Fact, State
 
+APPENDS_AT_ONCE: Final = 32  #: that share a commit,
+FEW_RECORDS: Final = 32  #: and how many records each may have; more are stored beside each other
+
 
 @dataclass(frozen=True, slots=True)
 class Greeted:
@@ -37,6 +42,15 @@ class Greeted:
     known: list[KnownRow]
 
 
+class _Append(NamedTuple):
+    spoke_id: str
+    epoch: int
+    session_id: str
+    attempt: int
+    first: int
+    records: Sequence[Record]
+
+
 class _Overtaken(Exception):
     """A newer connection of the spoke came: what the one before said is taken back."""
 
@@ -45,6 +59,7 @@ class Exchange:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self._pool = postgres.pool
+        self._appends = Batch(self._append_all, limit=APPENDS_AT_ONCE)
 
     # Spokes.
 
@@ -146,9 +161,7 @@ class Exchange:
     async def spoke(self, which: str) -> SpokeRow:
         found = await self.spokes(which)
         if not found:
-            raise NotFound(
-                "SPOKE_NOT_FOUND", f"no spoke {which[:64]!r}", advice="coordctl spoke list"
-            )
+            raise no_spoke(which)
         return min(found, key=lambda row: row.revoked_at is not None)
 
     async def set_cordoned(self, spoke_id: str, *, cordoned: bool, draining: bool) -> None:
@@ -166,11 +179,26 @@ class Exchange:
         self, spoke_id: str, epoch: int, session_id: str, attempt: int, first: int,
         records: Sequence[Record],
     ) -> AppendRow:  # fmt: skip
-        """Store records once each, in order; see `append_records` in the schema."""
-        written = to_json(records).decode()  # a record is a tuple: one list of lists
+        """Store records once each, in order; see `append_records` in the schema.
+
+        Few records share a commit with those of other attempts that came meanwhile: when a tree is
+        aborted, each of its agents ends in the same moment.
+        """
+        one = _Append(spoke_id, epoch, session_id, attempt, first, records)
+        if len(records) > FEW_RECORDS:
+            return await self._append_one(one)
+        return await self._appends.submit(one)
+
+    async def _append_one(self, one: _Append) -> AppendRow:
+        written = to_json(one.records).decode()  # a record is a tuple: one list of lists
         return await queries.append_records.only(
-            self._pool, spoke_id, epoch, session_id, attempt, first, written
+            self._pool, one.spoke_id, one.epoch, one.session_id, one.attempt, one.first, written
         )
+
+    async def _append_all(self, some: list[_Append]) -> list[AppendRow | BaseException]:
+        if len(some) == 1:
+            return [await self._append_one(some[0])]
+        return [*await queries.append_all.all(self._pool, to_json(some).decode())]
 
     async def saved(self, spoke_id: str, report: Saved) -> str:
         """Store where an attempt's work is: ok, stale_epoch, or unknown."""
@@ -188,12 +216,9 @@ class Outbox:
         self._postgres = postgres
         self._pool = postgres.pool
 
-    async def waiting(self, spokes: Sequence[str], limit: int) -> list[QueuedRow]:
-        """Who waits for one of these spokes, in the order of placing."""
-        return await queries.queued_sessions.all(self._pool, list(spokes), limit)
-
-    async def room(self) -> list[RoomRow]:
-        return await queries.spokes_with_room.all(self._pool)
+    async def scene(self, limit: int) -> SceneRow:
+        """The spokes that have room, and who waits for one of them, in the order of placing."""
+        return await queries.placement_scene.only(self._pool, limit)
 
     async def assign(self, choices: Sequence[tuple[str, str, bytes]]) -> list[PlacedRow]:
         """Give sessions to spokes: (session, spoke, digest of the session's token) each. The start
@@ -238,3 +263,7 @@ class Outbox:
 
     async def silent(self, after: float) -> list[SilentRow]:
         return await queries.silent_starts.all(self._pool, timedelta(seconds=after))
+
+
+def no_spoke(which: str) -> NotFound:
+    return NotFound("SPOKE_NOT_FOUND", f"no spoke {which[:64]!r}", advice="coordctl spoke list")

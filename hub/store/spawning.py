@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from hub.store import queries
 from hub.store.batch import Batch
+from hub.store.exchange import no_spoke
 from hub.store.postgres import Postgres
 from hub.store.queries import Database
 from hub.store.rows.sessions import SpawnRow
@@ -167,6 +168,10 @@ async def _why_not(
         and (row.parent_desired != "run" or row.parent_state in ENDED)
     ):
         return _no_parent(new, row)
+    if new.wanted_spoke is not None:
+        known_by_it = await queries.spoke_views.all(db, new.wanted_spoke)
+        if all(spoke.revoked_at is not None for spoke in known_by_it):
+            return no_spoke(new.wanted_spoke)
     holder = await queries.holder_of_branch.one(db, new.repo, new.branch)
     if holder is not None:
         return _branch_taken(new, holder.session_id)

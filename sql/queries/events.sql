@@ -3,6 +3,10 @@
 SELECT r.verdict, r.stored, r.first_seq, r.skipped
   FROM append_records($1, $2, $3, $4::int, $5::bigint, $6::jsonb) r;
 
+-- name: append_all
+-- Several of one moment, in their order: [spoke, epoch, session, attempt, first, records] each.
+SELECT r.verdict, r.stored, r.first_seq, r.skipped FROM append_all($1::jsonb) r;
+
 -- name: events_after
 -- The story of a session after a sequence number.
 SELECT e.seq, e.at, e.attempt, e.kind, e.body FROM session_events e

@@ -1,24 +1,27 @@
--- name: queued_sessions
--- Who waits for one of these spokes, first come first placed within a priority. Who fits none of
--- them, or whose account is limited, holds nobody up.
-SELECT s.session_id, s.wanted_spoke, s.requires, s.attempt FROM sessions s
- WHERE s.state = 'queued' AND s.desired = 'run' AND s.not_before <= now()
-   AND NOT EXISTS (SELECT FROM accounts a WHERE a.account = s.account
-                      AND a.limited_until IS NOT NULL)
-   AND EXISTS (SELECT FROM spokes p WHERE p.spoke_id = ANY ($1::text[])
-                 AND p.labels @> s.requires
-                 AND (s.wanted_spoke IS NULL OR s.wanted_spoke IN (p.spoke_id, p.name)))
- ORDER BY s.priority DESC, s.created_at, s.session_id LIMIT $2;
-
--- name: spokes_with_room
--- Where work may go, and how much room there is.
-SELECT r.spoke_id, r.name, r.labels, r.slots, r.live FROM (
-    SELECT p.spoke_id, p.name, p.labels, p.slots,
-           (SELECT count(*) FROM mappings m
-             WHERE m.spoke_id = p.spoke_id AND m.released_at IS NULL)::int AS live
-      FROM spokes p
-     WHERE p.online AND NOT p.cordoned AND NOT p.draining AND p.revoked_at IS NULL) r
- WHERE r.live < r.slots ORDER BY r.spoke_id;
+-- name: placement_scene
+-- Where work may go, and who waits for it, in one look: two lists in one row. First come first placed
+-- within a priority. Who fits on none of those spokes, or whose account is limited, holds nobody up.
+WITH room AS MATERIALIZED (
+    SELECT r.spoke_id, r.name, r.labels, r.slots, r.live FROM (
+        SELECT p.spoke_id, p.name, p.labels, p.slots,
+               (SELECT count(*) FROM mappings m
+                 WHERE m.spoke_id = p.spoke_id AND m.released_at IS NULL)::int AS live
+          FROM spokes p
+         WHERE p.online AND NOT p.cordoned AND NOT p.draining AND p.revoked_at IS NULL) r
+     WHERE r.live < r.slots),
+queue AS (
+    SELECT s.session_id, s.wanted_spoke, s.requires, s.priority, s.created_at FROM sessions s
+     WHERE s.state = 'queued' AND s.desired = 'run' AND s.not_before <= now()
+       AND NOT EXISTS (SELECT FROM accounts a WHERE a.account = s.account
+                          AND a.limited_until IS NOT NULL)
+       AND EXISTS (SELECT FROM room p WHERE p.labels @> s.requires
+                     AND (s.wanted_spoke IS NULL OR s.wanted_spoke IN (p.spoke_id, p.name)))
+     ORDER BY s.priority DESC, s.created_at, s.session_id LIMIT $1)
+SELECT (SELECT coalesce(jsonb_agg(jsonb_build_array(r.spoke_id, r.name, r.labels, r.slots, r.live)
+                                  ORDER BY r.spoke_id), '[]') FROM room r) AS rooms,
+       (SELECT coalesce(jsonb_agg(jsonb_build_array(q.session_id, q.wanted_spoke, q.requires)
+                                  ORDER BY q.priority DESC, q.created_at, q.session_id), '[]')
+          FROM queue q) AS waiting;
 
 -- name: assign_sessions
 -- Give queued sessions to spokes: a row for each that was given, which is its start order. What it is

@@ -1,7 +1,8 @@
 -- name: spawn_sessions
 -- Store the spawns of one moment: one JSON list in, one row each out. A parent is held FOR SHARE
 -- until the commit, so that an abort of it either sees the child or refuses it here. What is not
--- inserted has a key or a branch that is taken, or a parent that takes no children.
+-- inserted has a key or a branch that is taken, a parent that takes no children, or wants a spoke
+-- that is not there.
 WITH input AS (
     SELECT i.* FROM json_to_recordset($1::json) AS i (
         ord int, session_id text, parent_id text, on_parent_abort text, owner text, idem_key text,
@@ -22,7 +23,8 @@ inserted AS (
            i.grant_depth, i.grant_children, now() + i.queue_ms * interval '1 ms',
            i.run_ms * interval '1 ms', 1
       FROM input i LEFT JOIN parents p ON p.session_id = i.parent_id
-     WHERE i.parent_id IS NULL OR (p.desired = 'run' AND NOT session_ended(p.state))
+     WHERE (i.parent_id IS NULL OR (p.desired = 'run' AND NOT session_ended(p.state)))
+       AND (i.wanted_spoke IS NULL OR is_spoke(i.wanted_spoke))
      ORDER BY i.ord
     ON CONFLICT DO NOTHING
     RETURNING session_id, birth_day, task, owner, parent_id),
@@ -43,9 +45,10 @@ WITH inserted AS (
         session_id, root_id, on_parent_abort, owner, idem_key, params_hash, task, repo, base,
         branch, agent, spec, labels, wanted_spoke, requires, priority, grant_depth, grant_children,
         queue_deadline, run_timeout, last_seq)
-    VALUES ($1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb, $13, $14::jsonb,
-            $15, $16, $17, now() + $18::bigint * interval '1 ms',
-            $19::bigint * interval '1 ms', 1)
+    SELECT $1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb, $13, $14::jsonb,
+           $15, $16, $17, now() + $18::bigint * interval '1 ms',
+           $19::bigint * interval '1 ms', 1
+     WHERE $13::text IS NULL OR is_spoke($13)
     ON CONFLICT DO NOTHING
     RETURNING session_id, birth_day, task, owner),
 told AS (

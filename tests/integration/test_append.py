@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from hub.store import Store
+from protocol.errors import InvalidArgument
 from protocol.session import Fact, State
 from tests.support import rows
 from tests.support.rows import record
@@ -49,6 +52,40 @@ async def test_after_a_gap_nothing_is_stored(store: Store) -> None:
     row = await store.exchange.append(spoke, epoch, id, attempt, 9, _lines("z"))
     assert (row.verdict, row.stored) == ("ok", 2)
     assert await _texts(store, id) == []
+
+
+async def test_appends_of_one_moment_are_each_stored_in_order(store: Store) -> None:
+    spoke, epoch, one, attempt = await _running(store)
+    other = (await rows.spawn(store)).session_id
+    await rows.run(store, spoke, epoch, other)
+    answers = await asyncio.gather(
+        *(
+            store.exchange.append(spoke, epoch, id, attempt, first, _lines(f"{id} {first}"))
+            for first in range(3, 9)
+            for id in (one, other)
+        )
+    )
+    assert [(row.verdict, row.stored) for row in answers] == [
+        ("ok", first) for first in range(3, 9) for _ in (one, other)
+    ]
+    for id in (one, other):
+        assert await _texts(store, id) == [f"{id} {first}" for first in range(3, 9)]
+
+
+async def test_one_that_cannot_be_stored_does_not_fail_those_of_its_moment(store: Store) -> None:
+    spoke, epoch, one, attempt = await _running(store)
+    others = [(await rows.spawn(store)).session_id for _ in range(3)]
+    for other in others:
+        await rows.run(store, spoke, epoch, other)
+    said = await asyncio.gather(
+        *(
+            store.exchange.append(spoke, epoch, id, attempt, 3, _lines("\0" if id == one else "a"))
+            for id in (others[0], one, *others[1:])
+        ),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in said if isinstance(answer, BaseException)] == [InvalidArgument]
+    assert [await _texts(store, id) for id in (one, *others)] == [[], ["a"], ["a"], ["a"]]
 
 
 async def test_an_old_connection_stores_nothing_and_is_told_to_reconnect(store: Store) -> None:

@@ -46,8 +46,7 @@ async def house(store: Store, connections: Postgres) -> dict[str, tuple[object, 
     day = (await store.sessions.story(top)).birth_day
     orders = {"reason": "r", "outcome": "aborted"}
     return {
-        "spokes_with_room": (),
-        "queued_sessions": ([spoke], 256),
+        "placement_scene": (256,),
         "assign_sessions": ([waiting], [spoke], [b"digest"]),
         "pending_orders": (spoke, 0, 64),
         "spokes_with_orders": ([spoke],),

@@ -18,6 +18,16 @@ async def test_a_spawn_for_a_spoke_that_is_not_there_does_not_wait(client: coord
     assert (await client.status()).sessions == [], "nothing is left in the queue"
 
 
+async def test_nor_does_one_for_a_spoke_that_was_revoked(client: coord.Hub, store: Store) -> None:
+    id, _ = await rows.spoke(store)
+    name = (await store.exchange.spoke(id)).name
+    await store.exchange.revoke(id)
+    for which in (id, name):
+        with pytest.raises(NotFound) as refused:
+            await client.spawn("t", repo="/r", command="true", spoke=which)
+        assert refused.value.reason == "SPOKE_NOT_FOUND"
+
+
 async def test_a_revoked_spoke_is_not_given_work_again(client: coord.Hub, store: Store) -> None:
     id, _ = await rows.spoke(store)
     await store.exchange.revoke(id)

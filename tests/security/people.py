@@ -100,7 +100,7 @@ async def online(hub: RunningHub, one: Spoke) -> AsyncGenerator[Raw]:
 
 async def queued(store: Store, parent: str | None = None, **more: object) -> str:
     """A session that waits for a spoke that will never come."""
-    new = rows.new_session(parent=parent, wanted="nobody")
+    new = rows.new_session(parent=parent, requires={"with": "nobody"})
     return (await rows.spawn(store, replace(new, **more))).session_id  # type: ignore[arg-type]
 
 

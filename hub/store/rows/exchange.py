@@ -65,20 +65,13 @@ class LockedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class QueuedRow:
-    session_id: str
-    wanted_spoke: str | None
-    requires: JsonValue
-    attempt: int
+class SceneRow:
+    """``rooms``: [spoke id, name, labels, slots, live] each; ``waiting``: [session id, wanted
+    spoke, required labels] each.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class RoomRow:
-    spoke_id: str
-    name: str
-    labels: JsonValue
-    slots: int
-    live: int
+    rooms: JsonValue
+    waiting: JsonValue
 
 
 @dataclass(frozen=True, slots=True)
