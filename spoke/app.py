@@ -25,6 +25,7 @@ from spoke.process import Supervisors
 from spoke.pulse import Pulse
 from spoke.saves import Saves
 from spoke.settings import SpokeSettings
+from spoke.tidying import Tidier
 from spoke.uplink import Uplink
 from spoke.worktrees import Worktrees
 
@@ -105,6 +106,8 @@ async def _house(settings: SpokeSettings, mine: Identity) -> AsyncGenerator[_Hou
         saves = Saves(worktrees, settings.save_ms / 1_000, settings.push_saves)
         stack.push_async_callback(saves.close)
         saves.start()
+        tidier = Tidier(journal)
+        stack.push_async_callback(tidier.close)
         rooms = Rooms(
             settings=settings,
             worktrees=worktrees,
@@ -112,6 +115,7 @@ async def _house(settings: SpokeSettings, mine: Identity) -> AsyncGenerator[_Hou
             uplink=uplink,
             saves=saves,
             journal=journal,
+            tidier=tidier,
             first_starts=FirstStarts(),
             environ=dict(os.environ),
             author=await authors.find(git, os.environ),

@@ -30,7 +30,6 @@ _log = logging.getLogger(__name__)
 
 _INTRODUCTION_S: Final = 2.0  #: within it, a supervisor that got its assignment says who it is
 _LOOK_S: Final = 0.01
-_TIDY_S: Final = 0.05  #: before what an attempt leaves is erased: others may be ending now
 _AGAIN_S: Final = 5.0  #: before the end is written again to a disk that did not take it
 
 _STATES: Final = {Phase.UP: "running", Phase.ENDED: "exited", Phase.FORGOTTEN: "exited"}
@@ -266,14 +265,8 @@ class Attempt:
     async def _forget(self) -> None:
         self.tail.end()
         await (self._saver.leave() if self._life.muted else self._saver.settle())
-        await asyncio.sleep(_TIDY_S)
-        await self._on_disk(lambda: in_thread(self._finish))
+        await self._on_disk(lambda: self._rooms.tidier.forget(self.key, self._folder))
         self.forgotten.set()
-
-    def _finish(self) -> None:
-        """The journal first: an order without a directory would be begun again."""
-        self._rooms.journal.finish(self.key)
-        self._folder.remove()
 
     def _supervisor(self) -> JsonValue:
         match self._folder.supervisor():

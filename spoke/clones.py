@@ -162,20 +162,29 @@ class Clone:
         """
         if base is not None:
             check_base(base)
-        if not await in_thread(self._has_tip, base):
+        if not await in_thread(self.is_current, base):
             await self.fresh()
 
-    def _has_tip(self, base: str | None) -> bool:
-        """Whether the clone has a branch of a local source as the source has it now."""
+    def at_hand(self, base: str | None) -> str | None:
+        """What `resolve` gives, where that takes no git. Raises `InvalidArgument` BAD_REF."""
+        if base is None:
+            return self.default
+        check_base(base)
+        return _loose(self.path / "refs/remotes/origin" / base)
+
+    def is_current(self, base: str | None) -> bool:
+        """Whether what is `at_hand` is what the source has now. Waits for the disk."""
         if not self.url.startswith("/"):
-            return False
-        place = self.path / "refs/remotes/origin"
-        here = self.default if base is None else _loose(place / base)
+            return self._is_young()
+        here = self.at_hand(base)
         return here is not None and here == tip(Path(self.url), base)
+
+    def _is_young(self) -> bool:
+        return time.monotonic() - self._fetched_at < self._max_age
 
     async def _is_fresh(self) -> bool:
         if not self.url.startswith("/"):
-            return time.monotonic() - self._fetched_at < self._max_age
+            return self._is_young()
         now = await asyncio.to_thread(signature, Path(self.url))
         return now is not None and now == self._signature
 
@@ -205,14 +214,13 @@ class Clone:
         A branch of the source comes first, then a tag, a branch of a session, a commit id. Raises
         `InvalidArgument` BAD_REF.
         """
+        if (found := self.at_hand(base)) is not None:
+            return found
         if base is None:
-            found = self.default or (await self.objects(f"{ORIGIN_HEAD}^{{commit}}"))[0]
+            found = (await self.objects(f"{ORIGIN_HEAD}^{{commit}}"))[0]
             if found is None:
                 raise _no_base("the default branch", "give a base: the source has no commit there")
             return found
-        check_base(base)
-        if (loose := _loose(self.path / "refs/remotes/origin" / base)) is not None:
-            return loose
         places = ["refs/remotes/origin/", "refs/tags/", "refs/heads/"]
         names = [f"{place}{base}^{{commit}}" for place in places]
         if _HEX.match(base):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
@@ -13,7 +14,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-async def until_done(work: Coroutine[object, object, T]) -> T:
+async def until_done(work: Coroutine[object, object, T] | asyncio.Future[T]) -> T:
     """What `work` returns. If we are cancelled meanwhile, `work` ends first, and then we are."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
@@ -33,7 +34,8 @@ async def until_done(work: Coroutine[object, object, T]) -> T:
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What `work` returns, run in a thread that is over when this returns or raises."""
-    return await until_done(asyncio.to_thread(work, *args, **kwargs))
+    loop = asyncio.get_running_loop()
+    return await until_done(loop.run_in_executor(None, partial(work, *args, **kwargs)))
 
 
 async def both(first: Coroutine[object, object, None], second: Coroutine[object, object, T]) -> T:

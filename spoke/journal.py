@@ -90,9 +90,9 @@ class Journal:
         self._write(lines)
         self.last_seq = max([self.last_seq, *seqs, *(order.seq for order in orders)])
 
-    def finish(self, key: Key) -> None:
-        """The attempt is done with: its end is stored, or nobody wants it. Blocks."""
-        self._write([_encode({"done": key})])
+    def finish(self, keys: Iterable[Key]) -> None:
+        """These attempts are done with: their end is stored, or nobody wants it. Blocks."""
+        self._write([_encode({"done": key}) for key in keys])
 
     def _write(self, lines: Sequence[bytes]) -> None:
         text = b"".join(lines)

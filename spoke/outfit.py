@@ -24,6 +24,7 @@ from spoke.restoring import Resumed
 from spoke.saves import Saves
 from spoke.settings import SpokeSettings
 from spoke.supervisor.assignment import TalkOrder
+from spoke.tidying import Tidier
 from spoke.uplink import Uplink
 from spoke.worktrees import Worktrees
 
@@ -42,6 +43,7 @@ class Rooms:
     uplink: Uplink
     saves: Saves
     journal: Journal
+    tidier: Tidier
     first_starts: FirstStarts
     environ: Mapping[str, str]
     author: Mapping[str, str]  #: who commits, for agents that hide the person's git configuration

@@ -52,6 +52,16 @@ class Pool:
         ready.remove(best)
         return best
 
+    def take_exact(self, clone: Clone, commit: str) -> Pooled | None:
+        """A ready worktree at `commit`, if there is one."""
+        ready = self._ready.get(clone.name, ())
+        is_there = any(pooled.commit == commit for pooled in ready)
+        return self.take(clone, commit) if is_there else None
+
+    def give_back(self, clone: Clone, pooled: Pooled) -> None:
+        """It was not used after all."""
+        self._ready[clone.name].append(pooled)
+
     def refill(self, clone: Clone, commit: str) -> None:
         """Begins to make what is missing, at `commit`, unless it is being done."""
         if self._size > 0 and clone.name not in self._filling:

@@ -27,6 +27,7 @@ from spoke.clones import Clone
 from spoke.flight import in_thread
 from spoke.idle import NICE, NICEST
 from spoke.journal import Key
+from spoke.place import Place
 from spoke.reports import Reports
 from spoke.worktrees import Worktrees
 
@@ -82,7 +83,7 @@ class Saver:
         """It was made a moment ago, and its agent is about to start."""
         self.found(worktree)
         try:
-            self._mark = changes.born(self._saves.worktrees.known(worktree)[1])
+            self._mark = changes.born(self._saves.worktrees.place(worktree))
         except (CallError, OSError):
             self._mark = None
 
@@ -157,10 +158,10 @@ class Saver:
         if mark is None or path is None:
             return True
         try:
-            place = self._saves.worktrees.known(path)[1]
+            place = self._saves.worktrees.place(path)
         except CallError:
-            return False  # it is not there any more
-        return await in_thread(changes.changed, place, mark)
+            return False  # its clone is not there any more
+        return await in_thread(_is_touched, place, mark)
 
     def _owes_push(self) -> bool:
         """Less often each time that it failed."""
@@ -248,6 +249,11 @@ class Saver:
 
     def _ref_of(self, commit: str | None) -> Mapping[str, JsonValue]:
         return {"savedRef": self._ref("wip")} if commit else {}
+
+
+def _is_touched(place: Place, mark: Mark) -> bool:
+    """Nothing is to be saved of what is not there any more."""
+    return place.tree.exists() and changes.changed(place, mark)
 
 
 def _room() -> asyncio.Semaphore:

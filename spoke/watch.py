@@ -32,17 +32,21 @@ class Watch:
             try:
                 self._line = await Supervisor.connect(self._folder.socket, self._on_spool)
             except Unavailable:
-                ended = await in_thread(self._ending)
-                if ended is not None:
-                    return ended
-                await asyncio.sleep(_LOOK_S)
-                continue
-            try:
-                on_up()
-                await self._line.wait_gone()
-            finally:
-                line, self._line = self._line, None
-                await line.close()
+                pass
+            else:
+                await self._attend(self._line, on_up)
+            ended = await in_thread(self._ending)
+            if ended is not None:
+                return ended
+            await asyncio.sleep(_LOOK_S)
+
+    async def _attend(self, line: Supervisor, on_up: Callable[[], None]) -> None:
+        try:
+            on_up()
+            await line.wait_gone()
+        finally:
+            self._line = None
+            await line.close()
 
     def _ending(self) -> bool | None:
         """None while there is a supervisor."""

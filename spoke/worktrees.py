@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from protocol.errors import Conflict, NotFound
 from protocol.words import check_branch, check_id
-from spoke import branches, disk, inspection, kept, notes, planning, removal, restoring, saving
+from spoke import disk, inspection, kept, notes, removal, saving
 from spoke.bounds import Bounds
 from spoke.clones import Clone, Clones
-from spoke.flight import Turns, both, in_thread, until_done
+from spoke.flight import Turns, in_thread, until_done
 from spoke.inspection import Inspection
 from spoke.kept import Kept
+from spoke.making import Maker
 from spoke.notes import Note
-from spoke.place import Place, discard
-from spoke.planning import Plan, Wanted, Worktree
-from spoke.pool import Pool, Pooled
+from spoke.place import Place
+from spoke.planning import Wanted, Worktree
+from spoke.pool import Pool
 from spoke.removal import Removed, Wish
 from spoke.restoring import Resumed
 from spoke.saving import Proof
@@ -31,14 +28,6 @@ from spoke.trash import Trash
 
 POOL_SIZE: Final = 2
 _FOLDER: Final = "worktrees"
-
-
-@dataclass(slots=True)
-class _Making:
-    """What a rollback must know; ``pooled``: the files, from the pool or made by now."""
-
-    plan: Plan
-    pooled: Pooled | None
 
 
 class Worktrees:
@@ -60,10 +49,10 @@ class Worktrees:
         self._clones = clones
         self.kept = Kept(root / "kept", days=trash_days, most=trash_bytes)
         self._trash = Trash(root / "trash", self.kept.tidy)
-        self._cores = asyncio.Semaphore(os.cpu_count() or 1)
-        self._pool = Pool(root, self._trash, self._cores, pool_size)
+        cores = asyncio.Semaphore(os.cpu_count() or 1)
+        self._pool = Pool(root, self._trash, cores, pool_size)
+        self._maker = Maker(self._pool, self._trash, cores, self._place)
         self._turns = Turns()
-        self._claims: set[tuple[str, str]] = set()
         self._proofs: dict[str, Proof] = {}  #: by session
         self._bounds = Bounds(root / _FOLDER)
 
@@ -73,7 +62,7 @@ class Worktrees:
             await in_thread(self._pool.forget, clone.path)
             for note in notes.every(clone.path):
                 if not note.made:
-                    await self._undo(clone, note)
+                    await self._maker.undo(clone, note)
         self._trash.start()
         return self
 
@@ -116,10 +105,14 @@ class Worktrees:
                     clone, session_id, Wish(force=True, stale=True, why="out of date")
                 )
             elif found is not None:
-                await self._undo(clone, found)
+                await self._maker.undo(clone, found)
+            wanted = Wanted(session_id, branch, base, existing, resumed)
+            with disk.faults_told():
+                if (note := await self._maker.at_once(clone, wanted)) is not None:
+                    return self._worktree(clone, note)
             await (clone.fresh() if existing or resumed is not None else clone.know(base))
             with disk.faults_told():
-                return await self._make(clone, Wanted(session_id, branch, base, existing, resumed))
+                return self._worktree(clone, await self._maker.make(clone, wanted))
 
     async def remove(self, path: Path, *, delete_branch: bool = False) -> Removed:
         """As `take_away`, whatever no ref can hold included: it is in the trash."""
@@ -182,78 +175,6 @@ class Worktrees:
         """Whether, within `seconds`, everything that was removed so far is off the disk."""
         return await asyncio.to_thread(self._trash.wait_empty, seconds)
 
-    async def _make(self, clone: Clone, wanted: Wanted) -> Worktree:
-        session = wanted.session
-        if self._place(clone, session).occupied():
-            raise Conflict("WORKTREE_EXISTS", f"the place of {session}'s worktree is not empty")
-        with self._claimed(clone, wanted.branch):
-            plan = await planning.plan(clone, wanted)
-            making = _Making(plan, self._pool.take(clone, plan.commit))
-            try:
-                made = await self._carry_out(clone, making)
-            except BaseException:
-                await until_done(self._undo(clone, plan.note, making.pooled))
-                raise
-            finally:
-                self._pool.refill(clone, plan.commit)
-        return self._worktree(clone, made)
-
-    async def _carry_out(self, clone: Clone, making: _Making) -> Note:
-        """The files at their place, on the branch, which may come to be at the same time."""
-        note, pooled = making.plan.note, making.pooled
-        made = dataclasses.replace(note, made=True, pooled=pooled is not None)
-        if pooled is not None and pooled.commit == making.plan.commit and not note.existing:
-            if not await in_thread(self._seat, clone, pooled.place, note, made):
-                await branches.create(clone, note)
-            return made
-        await in_thread(notes.write, clone.path, note)
-        ready = await both(self._branch(clone, note), self._files(clone, making))
-        await in_thread(self._settle, clone, ready.place, made)
-        return made
-
-    def _seat(self, clone: Clone, pooled: Place, note: Note, made: Note) -> bool:
-        """All that is to do where the files are ready, at one go: each thread has to be waited for.
-
-        False: the branch is left to git.
-        """
-        notes.write(clone.path, note)
-        has_branch = branches.begin(clone, note)
-        self._settle(clone, pooled, made)
-        return has_branch
-
-    async def _branch(self, clone: Clone, note: Note) -> None:
-        if not note.existing and not await in_thread(branches.begin, clone, note):
-            await branches.create(clone, note)
-
-    async def _files(self, clone: Clone, making: _Making) -> Pooled:
-        """The files of the commit, not yet at their place."""
-        pooled = making.pooled
-        if pooled is None:
-            pooled = making.pooled = await self._pool.make(clone, making.plan.commit)
-        elif pooled.commit != making.plan.commit:
-            async with self._cores:
-                await pooled.place.change(clone, pooled.commit, making.plan.commit)
-        if making.plan.back is not None:
-            await restoring.lay_out(clone, pooled.place, making.plan.back)
-        return pooled
-
-    def _settle(self, clone: Clone, pooled: Place, made: Note) -> None:
-        self._place(clone, made.session).adopt(pooled, made.branch)
-        notes.write(clone.path, made)
-
-    async def _undo(self, clone: Clone, note: Note, pooled: Pooled | None = None) -> None:
-        """Rolls back; each step may or may not have been taken.
-
-        What the disk will not let go of stays noted, for whoever asks for this session next.
-        """
-        places = [self._place(clone, note.session)]
-        if pooled is not None:
-            places.append(pooled.place)
-        gone = await in_thread(discard, places, self._trash)
-        await branches.give_back(clone, note)
-        if gone:
-            await in_thread(notes.forget, clone.path, note.session)
-
     def _again(self, clone: Clone, note: Note, branch: str) -> Worktree:
         if note.branch != branch:
             has = f"{note.session} has a worktree on {note.branch} already"
@@ -277,23 +198,19 @@ class Worktrees:
             raise NotFound("NO_WORKTREE", f"there is no worktree at {path}")
         return clone, place, note
 
+    def place(self, path: Path) -> Place:
+        """Where the parts of a worktree are, or would be. Raises `InvalidArgument` BAD_PATH,
+        `NotFound` NO_CLONE.
+        """
+        name, session = self._bounds.parts(path)
+        return self._place(self._clones.at(name), session)
+
     async def _take_away(self, clone: Clone, session: str, wish: Wish) -> Removed:
         place = self._place(clone, session)
         proof = self._proofs.pop(session, None)
         gone = await removal.take_away(clone, place, session, self._bounds, self.kept, wish, proof)
         self._trash.stir()
         return gone
-
-    @contextmanager
-    def _claimed(self, clone: Clone, branch: str) -> Generator[None]:
-        claim = (clone.name, branch)
-        if claim in self._claims:
-            raise branches.conflict(branch, "another session is taking it at this moment")
-        self._claims.add(claim)
-        try:
-            yield
-        finally:
-            self._claims.discard(claim)
 
     async def _close(self) -> None:
         await self._pool.close()

@@ -49,12 +49,12 @@ def test_what_was_accepted_is_there_after_a_restart(path: Path) -> None:
 def test_what_is_done_is_forgotten_at_the_next_start(path: Path) -> None:
     with Journal(path) as journal:
         journal.accept([order(1, "s1", START), order(2, "s2", START)], [])
-        journal.finish(Key("s1", 1))
+        journal.finish([Key("s1", 1)])
     with Journal(path) as journal:
         assert journal.done == {Key("s1", 1)}
         assert list(journal.held) == [Key("s2", 1)]
         before = path.stat().st_size
-        journal.finish(Key("s2", 1))
+        journal.finish([Key("s2", 1)])
     with Journal(path):
         assert path.stat().st_size < before
     empty = Journal(path)
@@ -91,5 +91,5 @@ def test_what_is_accepted_and_what_is_done_is_on_the_disk(
         monkeypatch.setattr(os, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_size))
         journal.accept([order(1, "s1", START)], [])
         assert synced == [path.stat().st_size], "all of it, before it is accepted"
-        journal.finish(Key("s1", 1))
+        journal.finish([Key("s1", 1)])
         assert synced[1:] == [path.stat().st_size]
