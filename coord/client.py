@@ -58,6 +58,7 @@ class Work(TypedDict, total=False):
     until: Until
     queue_timeout_ms: int
     run_timeout_ms: int
+    max_silence_ms: int
     grant_depth: int
     grant_children: int
     permissions: Permissions | Mapping[str, object]

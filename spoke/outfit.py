@@ -167,6 +167,8 @@ def _talk(
         "model": order.model,
         "instructions": order.instructions,
         "conversations": str(settings.places.conversations),
+        "quietMs": settings.quiet_ms,
+        "maxSilenceMs": order.max_silence_ms,
     }
 
 

@@ -44,6 +44,9 @@ class SpokeSettings(BaseModel):
     trash_days: float = Field(default=7, ge=0, description="for which a removed worktree is kept")
     trash_bytes: int = Field(default=20 << 30, ge=0, description="that all of them take at most")
     linger_ms: int = Field(default=300_000, ge=0, description="an idle agent is kept for messages")
+    quiet_ms: int = Field(
+        default=120_000, ge=0, description="of silence of a busy agent, until it is told; 0: never"
+    )
     spool_bytes: int = Field(default=LIMIT_BYTES, ge=2 << 20, description="for each attempt")
 
     @property

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from coord import context
 from coord.cli import terminal
-from coord.cli.asking import pair
+from coord.cli.asking import duration, pair
 from coord.cli.exits import Exit
 from coord.cli.groups import Group
 from protocol.errors import InvalidArgument
@@ -54,6 +54,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", metavar="DIR", type=Path, help="its identity, clones, worktrees")
     parser.add_argument("--slots", metavar="N", type=int, help="how many sessions at once")
     parser.add_argument("--label", metavar="K=V", type=pair, action="append")
+    parser.add_argument(
+        "--quiet-after", metavar="TIME", type=duration,
+        help="when the silence of a busy agent is told of; 2m, 0: never",
+    )  # fmt: skip
 
 
 def _settings(args: argparse.Namespace) -> SpokeSettings:
@@ -65,6 +69,8 @@ def _settings(args: argparse.Namespace) -> SpokeSettings:
     said: dict[str, object] = {"state": args.state or context.state_path() / "spoke"}
     if args.slots is not None:
         said["slots"] = args.slots
+    if args.quiet_after is not None:
+        said["quiet_ms"] = args.quiet_after
     if args.label:
         said["labels"] = dict(args.label)
     try:

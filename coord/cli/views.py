@@ -12,6 +12,7 @@ from protocol.ops.sessions import (
     Delivered,
     Ended,
     SessionView,
+    Silence,
     TreeUsage,
     Usage,
     UsageSum,
@@ -37,7 +38,19 @@ def labels(of: Mapping[str, str]) -> str:
 def state(of: SessionView) -> str:
     if of.limited_until is not None and of.state is State.QUEUED:
         return f"{of.state} (parked)"
-    return f"{of.state} ({of.activity})" if of.activity else str(of.state)
+    if not of.activity:
+        return str(of.state)
+    return f"{of.state} ({', '.join(filter(None, (of.activity, _quiet(of))))})"
+
+
+def _quiet(of: SessionView) -> str:
+    """How long nothing was heard of it; of a tool, how long that runs."""
+    silent = None if of.agent_state is None else of.agent_state.silent
+    if silent is None:
+        return ""
+    if silent.doing == "tool":
+        return f"a tool runs for {_age(silent.tool_since or silent.since)}"
+    return f"no signal for {_age(silent.since)}"
 
 
 SPAWNED: Sequence[Column[Spawned]] = (
@@ -212,6 +225,7 @@ def _agent(said: AgentView | None) -> list[tuple[str, str]]:
         ("conversation", said.session_id or ""),
         ("waits", f"{said.note or ''} {_until(said.until)}".strip()),
         ("question", "" if said.question is None else str(said.question)),
+        ("silent", _silent(said.silent) if said.silent else ""),
         ("failure", f"{failure.kind}: {failure.message}" if failure else ""),
         ("not before", _until(failure.retry_at) if failure else ""),
         ("advice", failure.advice if failure else ""),
@@ -219,6 +233,17 @@ def _agent(said: AgentView | None) -> list[tuple[str, str]]:
         ("used", _used(said.usage) if said.usage else ""),
         ("in all attempts", _more(said)),
     ]
+
+
+def _silent(one: Silence) -> str:
+    doing = {
+        "start": "while it starts",
+        "model": "while it waits for its model",
+        "provider": "while its provider makes it wait",
+        "tool": f"while it runs {one.what or 'a tool'}",
+    }[one.doing]
+    then = f"; its turn is ended at {_until(one.ends_at)}" if one.ends_at else ""
+    return f"nothing was heard since {_until(one.since)} ({_age(one.since)}), {doing}{then}"
 
 
 def _limited(one: SessionView) -> str:
@@ -275,6 +300,10 @@ def _used(usage: Usage) -> str:
 
 def _until(ms: int | None) -> str:
     return "" if ms is None else clock(datetime.fromtimestamp(ms / 1_000, UTC))
+
+
+def _age(ms: int) -> str:
+    return age(datetime.fromtimestamp(ms / 1_000, UTC), now())
 
 
 def _abort(one: SessionView) -> str:

@@ -80,6 +80,10 @@ def add_work(parser: argparse.ArgumentParser) -> None:
     tree.add_argument("--key", metavar="KEY", help="the same key twice makes one session")
     tree.add_argument("--until", choices=["queued", "assigned", "running"], help="when to answer")
     tree.add_argument("--run-timeout", metavar="TIME", type=duration, help="aborted after 30m, 2h")
+    tree.add_argument(
+        "--max-silence", metavar="TIME", type=duration,
+        help="failed when its agent says nothing for 20m, 1h, and no tool of it runs",
+    )  # fmt: skip
     tree.add_argument("--queue-timeout", metavar="TIME", type=duration, help="aborted unplaced")
 
 
@@ -101,6 +105,7 @@ async def work_of(hub: Hub, args: argparse.Namespace) -> dict[str, object]:
         "until": args.until,
         "run_timeout_ms": args.run_timeout,
         "queue_timeout_ms": args.queue_timeout,
+        "max_silence_ms": args.max_silence,
         "permissions": _permissions(args),
         "role": args.role,
         "model": args.model,

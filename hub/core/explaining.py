@@ -29,6 +29,17 @@ class Asks:
 
 
 @dataclass(frozen=True, slots=True)
+class Silent:
+    """Its agent, which works, says nothing. ``tool``: what runs meanwhile, and since when."""
+
+    since: datetime
+    doing: str  #: start, model, tool or provider
+    tool: str | None
+    tool_since: datetime | None
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     session_id: str
     state: State
@@ -57,6 +68,7 @@ class Situation:
     replaced_at: datetime | None  #: it is replaceable: when it is started elsewhere
     stop_waits_since: datetime | None  #: a stop order that its spoke has not taken
     asks: Asks | None  #: what its agent waits to be told whether it may
+    silent: Silent | None
     doubt: str | None  #: why nobody is called out of reach, or given up, just now
     parked: Parked | None  #: while it is queued
     tried: Sequence[str]  #: what failed before, each with what was done about it
@@ -65,10 +77,13 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Story:
+    """``since``: when the fact began, where that is not when its state did."""
+
     fact: str
     next: str
     next_at: datetime | None
     you_can: list[str]
+    since: datetime | None = None
 
 
 def explain(now: Situation) -> Story:
@@ -157,6 +172,8 @@ def _running(now: Situation) -> Story:
     if now.asks is not None:
         return _asking(now, now.asks)
     then = "aborted when its time is over" if now.run_deadline else "ends when its agent ends"
+    if now.silent is not None and now.lease_ends is None:  # else nobody could have heard it
+        return _quiet(now, now.silent, then)
     return Story(
         f"its agent works on {now.spoke}{_silent(now)}",
         then + _if_silent(now),
@@ -182,6 +199,35 @@ def _asking(now: Situation, asks: Asks) -> Story:
             f"coordctl abort {now.session_id}",
         ],
     )
+
+
+def _quiet(now: Situation, silent: Silent, then: str) -> Story:
+    meanwhile = _MEANWHILE.get(silent.doing, "while it works")
+    if silent.tool is not None:
+        begun = "" if silent.tool_since is None else f" since {silent.tool_since:%H:%M:%S} UTC"
+        meanwhile = f"while it runs {silent.tool}{begun}"
+    if silent.ends_at is not None:
+        then = "its turn is ended as failed (sdkError) if it stays silent; else " + then
+    return Story(
+        f"its agent on {now.spoke} has said nothing since {silent.since:%H:%M:%S} UTC,"
+        f" {meanwhile}",
+        then,
+        silent.ends_at or now.run_deadline,
+        [
+            f"coordctl logs --tail 20 {now.session_id}",
+            f"coordctl message --mode interrupt {now.session_id} TEXT",
+            f"coordctl abort {now.session_id}",
+        ],
+        silent.since,
+    )
+
+
+_MEANWHILE = {
+    "start": "while it starts",
+    "model": "while it waits for its model",
+    "provider": "while its provider makes it wait",
+    "tool": "while a tool runs",
+}
 
 
 def _silent(now: Situation) -> str:

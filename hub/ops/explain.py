@@ -32,7 +32,7 @@ async def explain(desk: Desk, asked: Asked[ExplainParams]) -> Explanation:
     return Explanation(
         session=views.session(row),
         fact=story.fact,
-        since=row.state_since,
+        since=story.since or row.state_since,
         next=story.next,
         next_at=story.next_at,
         you_can=story.you_can,
@@ -85,6 +85,7 @@ def _situation(
         replaced_at=replaced_at,
         stop_waits_since=reach.stop_waits,
         asks=asks,
+        silent=_silence(row),
         doubt=doubt,
         parked=_parked(row),
         tried=[_tried(one) for one in views.failures(row.failures) if one.action != "stop"],
@@ -114,6 +115,24 @@ def _tried(one: PastFailure) -> str:
 def _advice(row: ViewRow) -> str | None:
     said = views.object_of(views.object_of(row.result).get("failure")).get("advice")
     return said if isinstance(said, str) else None
+
+
+def _silence(row: ViewRow) -> explaining.Silent | None:
+    said = views.session(row).agent_state
+    if said is None or said.silent is None:
+        return None
+    one = said.silent
+    return explaining.Silent(
+        since=datetime.fromtimestamp(one.since / 1_000, UTC),
+        doing=one.doing,
+        tool=one.what,
+        tool_since=_time(one.tool_since),
+        ends_at=_time(one.ends_at),
+    )
+
+
+def _time(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1_000, UTC)
 
 
 async def _asks(desk: Desk, row: ViewRow) -> explaining.Asks | None:

@@ -119,6 +119,7 @@ def _new_session(desk: Desk, asked: Asked[object], params: SpawnParams) -> NewSe
             **({"permissions": layers} if layers else {}),
             **_role(params, instructions),
             **_fence(desk, params),
+            **_bound(params),
         },
         labels=params.labels,
         wanted_spoke=params.spoke,
@@ -155,6 +156,19 @@ def _fence(desk: Desk, params: SpawnParams) -> dict[str, JsonValue]:
     if params.on_lost == "keep":
         return {}
     return {"fence_ms": int(desk.settings.fence_seconds * 1_000)}
+
+
+def _bound(params: SpawnParams) -> dict[str, JsonValue]:
+    if params.max_silence_ms is None:
+        return {}
+    if params.agent == "command":
+        raise InvalidArgument(
+            "BAD_VALUE",
+            "only the silence of an agent that has turns has a bound",
+            advice="choose an agent (--agent), or bound its whole time: --run-timeout 30m",
+            details={"field": "maxSilenceMs"},
+        )
+    return {"max_silence_ms": params.max_silence_ms}
 
 
 async def _within_grant(desk: Desk, new: NewSession) -> NewSession:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
@@ -11,9 +12,10 @@ from hub.store.rows.spokes import SpokeRow
 from protocol.ops.sessions import AbortView, AgentView, PastFailure, SessionView
 from protocol.ops.spawning import Spawned
 from protocol.ops.spokes import SpokeView
-from protocol.session import Activity, Desired
+from protocol.session import Activity, Desired, State
 
 _LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
+_OF_NOW: Final = frozenset({"note", "until", "question", "silent"})  #: true while it runs
 _FAILURES: TypeAdapter[list[PastFailure]] = TypeAdapter(list[PastFailure])
 
 
@@ -74,6 +76,8 @@ def failures(value: JsonValue) -> list[PastFailure]:
 
 def _agent(row: ViewRow) -> AgentView | None:
     state, result = object_of(row.agent_state), object_of(row.result)
+    if row.state is not State.RUNNING:
+        state = {name: value for name, value in state.items() if name not in _OF_NOW}
     if row.agent_session_id is None and not state and "failure" not in result:
         return None
     ended = {name: result[name] for name in ("failure", "committed") if name in result}

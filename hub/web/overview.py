@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from hub.desk import Desk
@@ -160,7 +160,7 @@ def session_line(row: ViewRow, depth: int) -> SessionLine:
         state=str(row.state),
         ended=row.state.ended,
         mark="unconfirmed" if row.state == "aborted" and row.abort_confirmed is False else "",
-        activity=row.activity or "",
+        activity=_activity(row),
         branch=shown(row.branch, NAME_CHARS),
         spoke=shown(row.spoke or "", NAME_CHARS),
         reason=shown(row.reason or "", REASON_CHARS),
@@ -170,6 +170,15 @@ def session_line(row: ViewRow, depth: int) -> SessionLine:
         repo=shown(row.repo, NAME_CHARS),
         worktree=shown(row.worktree or "", REASON_CHARS),
     )
+
+
+def _activity(row: ViewRow) -> str:
+    said = views.session(row).agent_state
+    if said is None or said.silent is None:
+        return row.activity or ""
+    since = f"{datetime.fromtimestamp(said.silent.since / 1_000, UTC):%H:%M:%S} UTC"
+    fact = "a tool runs" if said.silent.doing == "tool" else "no signal"
+    return f"{row.activity}, {fact} since {since}"
 
 
 def forest(rows: Sequence[ViewRow]) -> list[tuple[int, ViewRow]]:

@@ -15,6 +15,7 @@ from protocol.ops.shapes import (
     Limit,
     Line,
     Milliseconds,
+    Moment,
     Params,
     Shape,
     Text,
@@ -83,13 +84,24 @@ class PastFailure(Shape):
     action: Literal["fresh", "fallback", "wait", "stop"]
 
 
+class Silence(Shape):
+    """Nothing came from an agent that is to do something. Times are ms since 1970."""
+
+    since: Moment
+    doing: Literal["start", "model", "tool", "provider"]  #: or waits for
+    what: str | None = None  #: the tool that runs
+    tool_since: Moment | None = None
+    ends_at: Moment | None = None  #: when its turn is ended, if it stays silent
+
+
 class AgentView(Shape):
     """What an agent with turns says of itself."""
 
     session_id: str | None = None  #: its own id of the conversation
     note: str | None = None  #: why it is rate_limited or waiting
-    until: Count | None = None  #: and until when, ms since 1970
+    until: Moment | None = None  #: and until when, ms since 1970
     question: Count | None = None  #: the number of the question that it waits for
+    silent: Silence | None = None  #: it is to do something, and has said nothing for a while
     usage: Usage | None = None
     total: UsageSum | None = None  #: of all its attempts
     failure: FailureView | None = None  #: that ended it

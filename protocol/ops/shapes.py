@@ -29,6 +29,8 @@ Json = Annotated[JsonValue, SkipValidation]
 Flag = StrictBool
 Count = Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)]
 Milliseconds = Annotated[StrictInt, Field(ge=0, le=MAX_MILLISECONDS)]
+#: ms since 1970, up to the year 9999: what every calendar can hold.
+Moment = Annotated[StrictInt, Field(ge=0, le=253_402_300_799_999)]
 Attempt = Annotated[StrictInt, Field(ge=0, le=MAX_ATTEMPT)]
 Limit = Annotated[StrictInt, Field(ge=1, le=500)]
 Word = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]

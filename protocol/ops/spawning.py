@@ -61,6 +61,8 @@ class Work(Params):
     until: Until = "running"
     queue_timeout_ms: Milliseconds | None = None  #: aborted when not placed by then
     run_timeout_ms: Milliseconds | None = None  #: aborted when still running by then
+    #: failed when its agent, which has turns, says nothing for so long while no tool of it runs
+    max_silence_ms: Annotated[Milliseconds, Field(ge=1)] | None = None
     grant_depth: Depth = 3  #: how many levels this session may spawn below itself
     grant_children: Children = 8  #: how many live children it may have
     permissions: Permissions | None = None  #: of its agent's tools; without, all is allowed

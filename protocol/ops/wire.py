@@ -69,6 +69,7 @@ class StartOrder(Shape):
     mission: str = ""  #: what MISSION.md is to say
     credential: str  #: the session token of this attempt; never stored by the hub
     fence_ms: Milliseconds | None = None  #: without contact for so long, it ends itself
+    max_silence_ms: Milliseconds | None = None  #: its agent may say nothing for so long
 
 
 class MessageOrder(Shape):

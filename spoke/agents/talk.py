@@ -137,6 +137,18 @@ class Talk:
             case _:
                 return []
 
+    def give_up(self, why: Failure) -> list[Effect]:
+        """End the turn that runs as one that failed; if it does not end, that is why as well."""
+        self.failure = why
+        self._guard.found = why
+        match self.stage:
+            case Stage.BUSY:
+                return self._cancel()
+            case Stage.OPENING:
+                return self._over()
+            case _:
+                return []
+
     def usage(self) -> Mapping[str, object]:
         return self._meter.total()
 

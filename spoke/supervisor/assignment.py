@@ -36,7 +36,8 @@ class TalkOrder(TypedDict):
     it is idle; 0: it ends with its turn. ``minuteApart``: what is resumed waits for the next
     minute. ``base`` is the commit that the branch began with. ``permissions``: what it may do, as
     `protocol.permissions.layers` reads them; ``asked``: how many questions there were before.
-    ``conversations``: the folder of their locks.
+    ``conversations``: the folder of their locks. ``quietMs``: how long it says nothing before that
+    is told (0: never); ``maxSilenceMs``: before its turn is ended.
     """
 
     tongue: str
@@ -51,6 +52,8 @@ class TalkOrder(TypedDict):
     model: str | None
     instructions: str
     conversations: str
+    quietMs: int
+    maxSilenceMs: int | None
 
 
 class Assignment(TypedDict):

@@ -58,10 +58,10 @@ class Attempt:
         self._reaper = Reaper(self._agent.leader)
         self._mailbox = Mailbox(self._selector, self._note, self._agent.stdin)
         self._conversation = self._converse(assignment)
-        listener = self._conversation.hear if self._conversation else None
+        talk = self._conversation
         outputs = (
-            (self._agent.stdout, Kind.STDOUT, listener),
-            (self._agent.stderr, Kind.STDERR, None),
+            (self._agent.stdout, Kind.STDOUT, talk.hear if talk else None),
+            (self._agent.stderr, Kind.STDERR, talk.sense if talk else None),
         )
         self._streams = [Stream(self._selector, self._spool, *output) for output in outputs]
         if assignment["greeting"]:
@@ -78,11 +78,12 @@ class Attempt:
             self._conversation.open(_now_ms())
         self._settle()
         while self._ladder.phase not in ladder.ENDS:
-            for key, mask in self._selector.select(self._pause()):
-                key.data(mask)
-            self._settle()
+            pause = self._pause()  # may write something down
             self._tell()
             self._door.flush()
+            for key, mask in self._selector.select(pause):
+                key.data(mask)
+            self._settle()
         self._finish()
 
     def _tell(self) -> None:
@@ -134,7 +135,7 @@ class Attempt:
 
     def _pause(self) -> float | None:
         """Seconds until the next look at something; None while only an event can bring news."""
-        some = (self._sweep_at, self._climb_at, self._hush_until, self._talk_due())
+        some = (self._talk_due(), self._sweep_at, self._climb_at, self._hush_until)
         dues = [due for due in some if due is not None]
         pause = max(0, min(dues) - _now_ms()) / 1000 if dues else None
         if self._fence is None:
@@ -142,8 +143,12 @@ class Attempt:
         return LOOK_SECONDS if pause is None else min(pause, LOOK_SECONDS)
 
     def _talk_due(self) -> int | None:
-        is_on = self._conversation and self._ladder.phase is ladder.Phase.WATCHING
-        return self._conversation.look(_now_ms()) if self._conversation and is_on else None
+        if self._conversation is None or self._ladder.phase is not ladder.Phase.WATCHING:
+            return None
+        due = self._conversation.look(_now_ms())
+        if self._conversation.gave_up and self._climb_at is None:
+            self._climb_at = _now_ms() + _CANCEL_MS
+        return due
 
     def _settle(self) -> None:
         """Look, climb, and act: once per turn."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from protocol.permissions import layers
 from spoke.agents.effects import Hangup, Tell, Write
 from spoke.agents.questions import Terms
+from spoke.agents.silence import Bounds, Moment, Silence
 from spoke.agents.talk import Stage, Talk, judge
 from spoke.agents.tongue import Start
 from spoke.agents.tongues import tongue
@@ -50,6 +51,8 @@ class Conversation:
         self._mailbox = mailbox
         self._note = note
         self._held = held
+        self._silence = Silence(Bounds(order["quietMs"], order["maxSilenceMs"]))
+        self.gave_up = False  #: it has said nothing for longer than it may
         self._rest = b""
         self._idle_since: int | None = None
         self._opens_at: int | None = None
@@ -63,12 +66,17 @@ class Conversation:
 
     def hear(self, chunk: bytes) -> None:
         """A piece of the agent's stdout."""
+        self.sense()
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if len(self._rest) > _LINE_BYTES:
             self._rest = b""
         now = time.time_ns() // 1_000_000
         for line in lines:
             self._carry_out(self._talk.hear(line.decode("utf-8", "replace"), now))
+
+    def sense(self, _chunk: bytes = b"") -> None:
+        """A sign of life, whatever it means: a piece of the agent's stderr, say."""
+        self._carry_out(self._silence.heard(_moment()))
 
     def say(self, id: str, text: str, mode: str, answer: Callable[[str], None]) -> None:
         """Answers queued, duplicate, closed or full; what came of it is told in the spool."""
@@ -107,7 +115,8 @@ class Conversation:
             self._carry_out(self._talk.open())
         if self._talk.stage is not Stage.IDLE:
             self._idle_since = None
-            return self._expire(now)
+            dues = (self._expire(now), self._listen(now))
+            return min((due for due in dues if due is not None), default=None)
         self._idle_since = self._idle_since or now
         due = self._idle_since + self._order["lingerMs"]
         if now >= due:
@@ -121,6 +130,18 @@ class Conversation:
         self._carry_out(self._talk.expire(clock))
         due = self._talk.due
         return None if due is None else now + due - clock
+
+    def _listen(self, now: int) -> int | None:
+        """Tell of its silence, and end what has been silent for too long; when the next is due."""
+        if self.gave_up:
+            return None
+        self._carry_out(self._silence.look(_moment()))
+        why = self._silence.over(now)
+        if why is None:
+            return self._silence.due
+        self.gave_up = True
+        self._carry_out(self._talk.give_up(why))
+        return None
 
     def close(self) -> None:
         """The agent is gone: what waited for its turn will not arrive."""
@@ -161,6 +182,12 @@ class Conversation:
                     self._mailbox.send(line, id, mode)
                 case Tell(body):
                     self._hold(body)
+                    for first in self._silence.note(body, _moment()):
+                        self._note(Kind.AGENT, first.body)
                     self._note(Kind.AGENT, body)
                 case Hangup():
                     self._mailbox.finish()
+
+
+def _moment() -> Moment:
+    return Moment(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)

@@ -435,7 +435,12 @@ RETURNS TABLE (id text, after session_state) LANGUAGE sql AS $$
            SET state = t.after, state_since = clock_timestamp(), reason = why,
                attempt = x.attempt + (f = 'placed')::int,
                last_seq = x.last_seq + (NOT silent)::int,
-               activity = CASE WHEN t.after = 'running' THEN 'busy' END,
+               activity = CASE WHEN t.after = 'unknown' THEN x.activity
+                           WHEN f = 'found' THEN coalesce(x.activity, 'busy')
+                           WHEN t.after = 'running' THEN 'busy' END,
+           agent_state = CASE WHEN f = 'started'
+                              THEN x.agent_state - 'note' - 'until' - 'question' - 'silent'
+                              ELSE x.agent_state END,
                started_at = CASE WHEN t.after = 'running'
                                  THEN coalesce(x.started_at, clock_timestamp())
                                  ELSE x.started_at END,
@@ -911,8 +916,16 @@ BEGIN
                agent_state = jsonb_strip_nulls((agent_state - 'note' - 'until' - 'question')
                    || jsonb_build_object('note', b -> 'note', 'until', b -> 'until',
                                          'question', b -> 'question'))
-         WHERE session_id = s AND state = 'running'
+         WHERE session_id = s AND state IN ('running', 'unknown')
            AND b ->> 'activity' IN ('busy', 'idle', 'waiting', 'rate_limited');
+    WHEN 'silent' THEN
+        UPDATE sessions SET agent_state = agent_state || jsonb_build_object('silent',
+                   jsonb_strip_nulls(jsonb_build_object(
+                       'since', b -> 'since', 'doing', b -> 'doing', 'what', b -> 'what',
+                       'toolSince', b -> 'toolSince', 'endsAt', b -> 'endsAt')))
+         WHERE session_id = s;
+    WHEN 'heard' THEN
+        UPDATE sessions SET agent_state = agent_state - 'silent' WHERE session_id = s;
     WHEN 'asked', 'decided' THEN
         PERFORM apply_question(s, a, b);
     WHEN 'usage' THEN

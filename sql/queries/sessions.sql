@@ -75,8 +75,9 @@ SELECT count(*)::int AS n FROM sessions WHERE parent_id = $1 AND NOT session_end
 
 -- name: session_views
 -- Sessions as they are shown, newest first.
-SELECT s.session_id, s.task, s.state, s.desired, s.activity, s.reason, s.state_since, s.parent_id,
-       s.root_id, s.depth, s.on_parent_abort, s.attempt, s.agent, s.repo, s.branch, m.base_commit,
+SELECT s.session_id, s.task, s.state, s.desired,
+       CASE WHEN s.state = 'running' THEN s.activity END AS activity, s.reason, s.state_since,
+       s.parent_id, s.root_id, s.depth, s.on_parent_abort, s.attempt, s.agent, s.repo, s.branch, m.base_commit,
        m.worktree, m.spoke_id, p.name AS spoke, p.online AS spoke_online,
        p.last_seen_at AS spoke_seen_at, s.labels, s.created_at, s.started_at, s.finished_at,
        s.exit_code, s.last_seq, s.result, s.owner, s.queue_deadline, s.run_deadline,

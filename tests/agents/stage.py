@@ -98,5 +98,6 @@ async def stage(folder: Path, dsn: str, agent: str) -> AsyncGenerator[Stage]:
     async with scripted_model() as model:
         env = settings.environment(model.url, BIN, os.environ["PATH"])
         settings.write(folder / "home", folder / "config", model.url)
-        async with world(folder, dsn, "anvil", more_env=env) as here, here.client() as hub:
+        async with world(folder, dsn, more_env=env) as here, here.client() as hub:
+            await here.add_spoke("anvil", "--quiet-after", "2s")
             yield Stage(agent, repo, here, model, hub)

@@ -18,6 +18,7 @@ def _order(folder: Path, id: str | None) -> TalkOrder:
         "tongue": "claude", "first": None, "agentSessionId": id, "resume": True, "lingerMs": 0,
         "minuteApart": False, "base": "", "permissions": [], "asked": 0, "model": None,
         "instructions": "", "conversations": str(folder / "conversations"),
+        "quietMs": 0, "maxSilenceMs": None,
     }  # fmt: skip
 
 

@@ -107,8 +107,8 @@ class World:
         async with coord.connect(self.url, self.token) as hub:
             yield hub
 
-    async def add_spoke(self, name: str, slots: int = 64) -> Daemon:
-        """Enroll a spoke through the ordinary join flow, and start it."""
+    async def add_spoke(self, name: str, *words: str, slots: int = 64) -> Daemon:
+        """Enroll a spoke through the ordinary join flow, and start it with these words."""
         state = self.folder / f"spoke-{name}"
         async with self.client() as hub:
             invited = await hub.call("spoke.invite", {"name": name, "slots": slots})
@@ -118,7 +118,7 @@ class World:
         await joining.start()
         assert joining.process is not None
         assert await joining.process.wait() == 0, joining.said()
-        run = [COORDCTL, "spoke", "run", "--state", str(state), "--slots", str(slots)]
+        run = [COORDCTL, "spoke", "run", "--state", str(state), "--slots", str(slots), *words]
         daemon = self.spokes[name] = Daemon(run, self.hub.env, self.folder / f"{name}.log")
         await daemon.start()
         await self.online(name)

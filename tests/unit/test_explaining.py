@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from coord.cli.parser import read
-from hub.core.explaining import Asks, Parked, Situation, explain
+from hub.core.explaining import Asks, Parked, Silent, Situation, explain
 from protocol.session import State
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -18,8 +18,8 @@ NOW = Situation(
     run_deadline=None, exit_code=None, lost_after=timedelta(hours=1), spokes_online=2,
     spokes_fitting=1, worktree="/w", said=None, now=AT + timedelta(seconds=90),
     not_before=None, placed_at=AT, taken=True, take_within=timedelta(seconds=60), lease_ends=None,
-    replaced_at=None, stop_waits_since=None, asks=None, doubt=None, parked=None, tried=[],
-    advice=None,
+    replaced_at=None, stop_waits_since=None, asks=None, silent=None, doubt=None, parked=None,
+    tried=[], advice=None,
 )  # fmt: skip
 
 
@@ -185,3 +185,46 @@ def test_what_its_agent_asks_is_shown_with_how_to_answer() -> None:
     assert story.you_can[0] == "coordctl answer ses_1/3 allow"
     allowed = explain(replace(NOW, state=State.RUNNING, asks=replace(asks, unanswered="allow")))
     assert allowed.next == "allowed if nobody answers in time"
+
+
+QUIET = Silent(AT - timedelta(minutes=4), "model", None, None, None)
+WORKS = replace(NOW, state=State.RUNNING, silent=QUIET)
+
+
+@pytest.mark.parametrize(
+    ("change", "meanwhile"),
+    [
+        ({}, "while it waits for its model"),
+        ({"doing": "start"}, "while it starts"),
+        ({"doing": "provider"}, "while its provider makes it wait"),
+        (
+            {"doing": "tool", "tool": "npm test", "tool_since": AT},
+            "while it runs npm test since 03:04:05 UTC",
+        ),
+        ({"doing": "tool", "tool": "npm test"}, "while it runs npm test"),
+        ({"doing": "of a newer spoke"}, "while it works"),
+    ],
+)
+def test_a_silent_agent_is_told_of_with_what_it_does(
+    change: dict[str, object], meanwhile: str
+) -> None:
+    story = explain(replace(WORKS, silent=replace(QUIET, **change)))
+    assert story.fact == f"its agent on anvil has said nothing since 03:00:05 UTC, {meanwhile}"
+    assert story.since == QUIET.since
+    assert story.next == "ends when its agent ends"
+    assert "coordctl message --mode interrupt ses_1 TEXT" in story.you_can
+
+
+def test_a_bound_on_silence_says_what_comes_of_it_and_when() -> None:
+    story = explain(replace(WORKS, silent=replace(QUIET, ends_at=AT), run_deadline=NOW.now))
+    assert story.next == (
+        "its turn is ended as failed (sdkError) if it stays silent; else aborted when its time is"
+        " over"
+    )
+    assert story.next_at == AT
+
+
+def test_of_a_spoke_that_is_not_heard_its_own_silence_is_the_fact() -> None:
+    story = explain(replace(WORKS, lease_ends=AT))
+    assert "the spoke has not been heard" in story.fact
+    assert "has said nothing" not in story.fact

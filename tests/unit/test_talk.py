@@ -261,3 +261,25 @@ def test_a_turn_that_goes_round_in_circles_is_ended_and_has_failed() -> None:
     assert on.talk.stage is Stage.OVER
     assert on.talk.failure is not None
     assert on.talk.failure.kind is FailureKind.CONTEXT_EXHAUSTED
+
+
+def test_a_turn_is_given_up_with_its_reason() -> None:
+    floor = Floor().opened()
+    assert floor.talk.stage is Stage.BUSY
+    assert floor.talk.give_up(BROKEN) == [Write("cancel")]
+    assert floor.talk.give_up(BROKEN) == []
+    floor.means(TurnEnded("aborted"))
+    assert floor.talk.stage is Stage.OVER
+    assert judge(floor.talk, ended="exit code 0", moved=True) == ("failed", BROKEN, "broken")
+
+
+def test_one_that_does_not_end_its_turn_failed_for_why_it_was_given_up() -> None:
+    floor = Floor().opened()
+    floor.talk.give_up(BROKEN)
+    assert judge(floor.talk, ended="SIGKILL", moved=True) == ("failed", BROKEN, "broken")
+
+
+def test_one_that_never_begins_is_given_up() -> None:
+    floor = Floor()
+    assert floor.talk.give_up(BROKEN) == [Hangup()]
+    assert judge(floor.talk, ended="SIGINT", moved=None) == ("failed", BROKEN, "broken")

@@ -1,0 +1,88 @@
+"""An agent that works and says nothing: shown as what it is, and ended where that was asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+import pytest
+
+import coord
+from protocol.ops.catalogue import SPAWN
+from protocol.ops.sessions import SessionView, Silence
+from protocol.session import State
+from tests.support import turns
+from tests.support.world import PATIENCE, World, make_repository, marked, story, world
+
+AGENT = str(Path(turns.__file__))
+
+
+@pytest.fixture
+async def here(tmp_path: Path, hub_database: str) -> AsyncGenerator[World]:
+    async with world(tmp_path, hub_database) as made:
+        await made.add_spoke("anvil", "--quiet-after", "300ms")
+        yield made
+
+
+async def _spawn(here: World, hub: coord.Hub, prompt: str, bound: int | None = None) -> str:
+    given = {
+        "task": "talk", "repo": make_repository(here.folder / "repo"), "agent": "claude",
+        "command": AGENT, "prompt": prompt, "max_silence_ms": bound,
+    }  # fmt: skip
+    return (await hub.ask(SPAWN, given)).session_id
+
+
+async def _until(hub: coord.Hub, id: str, holds: Callable[[SessionView], bool]) -> SessionView:
+    async with asyncio.timeout(PATIENCE):
+        while not holds(view := (await hub.status(id)).sessions[0]):
+            await asyncio.sleep(0.05)
+        return view
+
+
+def _silence(view: SessionView) -> Silence | None:
+    return None if view.agent_state is None else view.agent_state.silent
+
+
+async def test_silence_is_shown_until_it_is_heard_whoever_dies_meanwhile(here: World) -> None:
+    async with here.client() as hub:
+        id = await _spawn(here, hub, "wait")
+        silent = _silence(await _until(hub, id, lambda one: _silence(one) is not None))
+        assert silent is not None
+        assert silent.doing == "model"
+    assert "running (busy, no signal for" in await here.coordctl("ps")
+    assert "while it waits for its model" in await here.coordctl("status", id)
+    assert "has said nothing since" in await here.coordctl("explain", id)
+    for daemon in (here.spokes["anvil"], here.hub):
+        await daemon.kill()
+        await daemon.start()
+    await here.online("anvil")
+    async with here.client() as hub:
+        assert _silence((await hub.status(id)).sessions[0]) == silent
+        await hub.message(id, "say here", mode="interrupt")
+        idle = await _until(hub, id, lambda one: one.activity == "idle")
+        assert _silence(idle) is None
+        told = [one.body.get("event") for one in await story(hub, id) if one.kind == "agent"]
+        assert told.count("silent") == told.count("heard") == 1
+        await hub.abort(id)
+
+
+@pytest.mark.parametrize("prompt", ["wait", "stick"])
+async def test_silence_that_lasts_too_long_is_a_failure(here: World, prompt: str) -> None:
+    """Whether or not the agent still listens when it is told to end its turn."""
+    async with here.client() as hub:
+        id = await _spawn(here, hub, prompt, bound=1_000)
+        view = await _until(hub, id, lambda one: one.state.ended)
+    assert (view.state, view.reason) == (State.FAILED, "sdkError")
+    shown = await here.coordctl("status", id)
+    assert "sdkError: it said nothing for 1 s, while it waited for its model" in shown
+    assert "trying again may help" in shown
+    assert marked(id) == {}
+
+
+async def test_only_an_agent_that_has_turns_is_bounded(here: World) -> None:
+    async with here.client() as hub:
+        with pytest.raises(coord.CallError, match="only the silence of an agent that has turns"):
+            await hub.spawn(
+                "x", repo=make_repository(here.folder / "repo"), command="true", max_silence_ms=1
+            )
