@@ -182,12 +182,13 @@ class Hub(Caller):
                 continue
 
     async def wait(
-        self, *session_ids: str, until: Literal["running", "ended"] = "ended",
+        self, *session_ids: str, below: str | None = None,
+        until: Literal["running", "ended", "attention"] = "ended",
         mode: Literal["all", "any"] = "all", timeout_ms: int | None = None,
     ) -> Waited:  # fmt: skip
-        """Answer when sessions have got somewhere, or when the time is over."""
+        """Answer when sessions, or all ``below`` one, have got somewhere, or the time is over."""
         given = {
-            "session_ids": list(session_ids), "until": until, "mode": mode,
+            "session_ids": list(session_ids), "below": below, "until": until, "mode": mode,
             "timeout_ms": timeout_ms,
         }  # fmt: skip
         return await self.ask(ops.WAIT, given)

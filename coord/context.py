@@ -16,6 +16,7 @@ _URL: Final = "COORD_URL"
 _TOKEN: Final = "COORD_TOKEN"  # noqa: S105 - the name of a variable
 _TOKEN_FILE: Final = "COORD_TOKEN_FILE"  # noqa: S105 - the name of a variable
 _REPO: Final = "COORD_REPO"
+_SESSION: Final = "COORD_SESSION_ID"
 _ROLES: Final = "COORD_ROLES"
 _DATABASE_URL: Final = "DATABASE_URL"
 
@@ -85,6 +86,11 @@ def roles_file() -> Path | None:
 def session_repo() -> str | None:
     """Inside a session: the repository that it works on, as its spoke knows it."""
     return os.environ.get(_REPO) or None
+
+
+def session_id() -> str | None:
+    """Inside a session: which one."""
+    return os.environ.get(_SESSION) or None
 
 
 def wants_no_colour() -> bool:

@@ -440,11 +440,11 @@ RETURNS TABLE (id text, after session_state) LANGUAGE sql AS $$
                attempt = x.attempt + (f = 'placed')::int,
                last_seq = x.last_seq + (NOT silent)::int,
                activity = CASE WHEN t.after = 'unknown' THEN x.activity
-                           WHEN f = 'found' THEN coalesce(x.activity, 'busy')
-                           WHEN t.after = 'running' THEN 'busy' END,
-           agent_state = CASE WHEN f = 'started'
-                              THEN x.agent_state - 'note' - 'until' - 'question' - 'silent'
-                              ELSE x.agent_state END,
+                               WHEN f = 'found' THEN coalesce(x.activity, 'busy')
+                               WHEN t.after = 'running' THEN 'busy' END,
+               agent_state = CASE WHEN f = 'started'
+                                  THEN x.agent_state - 'note' - 'until' - 'question' - 'silent'
+                                  ELSE x.agent_state END,
                started_at = CASE WHEN t.after = 'running'
                                  THEN coalesce(x.started_at, clock_timestamp())
                                  ELSE x.started_at END,
@@ -727,6 +727,26 @@ BEGIN
           FROM append_records(i ->> 0, (i ->> 1)::bigint, i ->> 2, (i ->> 3)::int,
                               (i ->> 4)::bigint, i -> 5) r;
     END LOOP;
+END $$;
+
+-- Tell a session's parent what a record of the session's spool says, once, however often it comes. In
+-- a statement of its own: no session is locked while one below it is. The parent; none: it has none.
+CREATE FUNCTION tell_parent(s text, a int, n bigint, k text, b jsonb) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    z sessions;
+    mark jsonb;
+BEGIN
+    SELECT p.* INTO z FROM sessions p JOIN sessions c ON c.parent_id = p.session_id
+     WHERE c.session_id = s FOR NO KEY UPDATE OF p;
+    IF NOT FOUND THEN RETURN NULL; END IF;
+    mark := jsonb_build_object('sessionId', s, 'attempt', a, 'record', n);
+    IF NOT EXISTS (SELECT FROM session_events e
+                    WHERE e.birth_day = z.birth_day AND e.session_id = z.session_id
+                      AND e.seq > z.last_seq - 2000 AND e.kind = k AND e.body @> mark) THEN
+        PERFORM note(z.session_id, k, b || mark);
+    END IF;
+    RETURN z.session_id;
 END $$;
 
 -- Where the work of an attempt was saved. Of a superseded attempt too: it moves nothing, it is only

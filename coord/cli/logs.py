@@ -16,6 +16,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("session", metavar="REF", help="id, start of an id, branch or task")
     parser.add_argument("-f", "--follow", action="store_true", help="go on until it has ended")
     parser.add_argument("--events", action="store_true", help="all kinds of events, not only lines")
+    parser.add_argument(
+        "--kind", metavar="KIND", action="append", help="only these, such as child_asked; again"
+    )
     parser.add_argument("--since-seq", metavar="N", type=int, default=0, help="only what is newer")
     parser.add_argument("--tail", metavar="N", type=count, help="only the last N")
     add_format(parser)
@@ -33,7 +36,7 @@ def run(args: argparse.Namespace) -> Exit:
 
     async def work(hub: Hub) -> Exit:
         id = await resolve(hub, ref)
-        kinds = None if args.events else SPOKEN
+        kinds = args.kind or (None if args.events else SPOKEN)
         await follow(hub, id, out, place, live=args.follow, kinds=kinds)
         if not place.shown and not out.for_programs and sys.stderr.isatty():
             sys.stderr.write(f"nothing was said; all that happened: coordctl logs --events {id}\n")

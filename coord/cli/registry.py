@@ -29,7 +29,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "answer": Command("coord.cli.answer", "allow or deny what an agent asks for"),
     "abort": Command("coord.cli.abort", "end sessions and all below them, with a receipt"),
     "resume": Command("coord.cli.resume", "start ended sessions again, with what they had done"),
-    "wait": Command("coord.cli.wait", "wait until sessions have ended"),
+    "wait": Command("coord.cli.wait", "wait until sessions have ended, or need somebody"),
     "notify": Command("coord.cli.notify", "from inside a session: tell its story"),
     "cleanup": Command("coord.cli.cleanup", "remove worktrees whose work is kept elsewhere"),
     "trash": Command("coord.cli.trash", "removed worktrees that can be had back"),

@@ -13,7 +13,10 @@ from coord.client import Hub
 from protocol.ops.sessions import Event
 
 #: What belongs to a transcript: what was said. The rest is the session's own book-keeping.
-SPOKEN: Final = ("stdout", "stderr", "dropped", "notify", "child_notify")
+SPOKEN: Final = (
+    "stdout", "stderr", "dropped", "notify", "child_notify", "child_asked", "child_silent",
+    "child_failed",
+)  # fmt: skip
 
 _RED: Final = "\x1b[31m"
 _DIM: Final = "\x1b[2m"

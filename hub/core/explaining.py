@@ -209,8 +209,7 @@ def _quiet(now: Situation, silent: Silent, then: str) -> Story:
     if silent.ends_at is not None:
         then = "its turn is ended as failed (sdkError) if it stays silent; else " + then
     return Story(
-        f"its agent on {now.spoke} has said nothing since {silent.since:%H:%M:%S} UTC,"
-        f" {meanwhile}",
+        f"its agent on {now.spoke} has said nothing since {silent.since:%H:%M:%S} UTC, {meanwhile}",
         then,
         silent.ends_at or now.run_deadline,
         [

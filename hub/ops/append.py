@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from pydantic_core import to_json
 
 from hub.bells import QUEUE, ROOM
+from hub.core import telling
 from hub.desk import Asked, Desk
 from hub.ops.failing import judged
 from hub.ops.registry import Operation
@@ -38,6 +39,8 @@ async def append(desk: Desk, asked: Asked[AppendParams]) -> Appended:
         spoke_id, params.epoch, params.session_id, params.attempt, params.first, records
     )
     await _tell(desk, params, records, row)
+    if row.verdict == "ok":
+        await _tell_parent(desk, params, records)
     match row.verdict:
         case "ok" | "stale_epoch" | "superseded" as verdict:
             return Appended(verdict=verdict, stored=row.stored)
@@ -64,6 +67,18 @@ async def _tell(desk: Desk, params: AppendParams, records: list[Record], row: Ap
         desk.bells.ring(QUEUE if queued else ROOM)
         over = Cancelled("SESSION_ENDED", "the session that asked for this has ended")
         desk.links.close(params.session_id, CLOSE_UNAUTHENTICATED, over, lost=True)
+
+
+async def _tell_parent(desk: Desk, params: AppendParams, records: list[Record]) -> None:
+    """Before the spoke has its answer: it comes again with what was not told."""
+    for n, record in enumerate(records, params.first):
+        told = telling.of(record)
+        if told is not None:
+            parent = await desk.store.sessions.tell_parent(
+                params.session_id, params.attempt, n, told.kind, told.body
+            )
+            if parent is not None:
+                desk.bells.ring(parent)
 
 
 async def _check_messages(desk: Desk, session_id: str, records: list[Record]) -> None:

@@ -65,6 +65,8 @@ def _text(kind: str, body: Mapping[str, JsonValue]) -> str:
             return f"{level}: {text}"
         case "child_notify", {"level": level, "text": str(text), "sessionId": child}:
             return f"{child} {level}: {text}"
+        case _, {"text": str(text), "sessionId": child} if kind.startswith("child_"):
+            return f"{child} {text}"
         case _:
             return ", ".join(f"{key} {_scalar(value)}" for key, value in body.items() if value)
 

@@ -259,8 +259,10 @@ class EventsEnd(Shape):
 
 
 class WaitParams(Params):
-    session_ids: Annotated[list[Word], Field(min_length=1, max_length=500)]
-    until: Literal["running", "ended"] = "ended"
+    session_ids: Annotated[list[Word], Field(max_length=500)] = []
+    below: Word | None = None  #: all that is live below this one, or is spawned there meanwhile
+    #: attention: it asks something, is silent, is parked, is out of reach, or has ended
+    until: Literal["running", "ended", "attention"] = "ended"
     mode: Literal["all", "any"] = "all"
     timeout_ms: Milliseconds | None = None
 

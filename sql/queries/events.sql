@@ -16,6 +16,11 @@ SELECT e.seq, e.at, e.attempt, e.kind, e.body FROM session_events e
 -- Where the story of a session stands.
 SELECT s.birth_day, s.last_seq, s.state FROM sessions s WHERE s.session_id = $1;
 
+-- name: tell_parent
+-- What a record says, in the story of the session above: once. No row: there is none.
+SELECT t.parent AS session_id FROM tell_parent($1, $2::int, $3::bigint, $4, $5::jsonb) AS t (parent)
+ WHERE t.parent IS NOT NULL;
+
 -- name: ensure_partitions
 SELECT ensure_partitions($1::int) AS made;
 

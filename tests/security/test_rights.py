@@ -173,6 +173,7 @@ REACH: dict[str, set[str]] = {
     "coord.events sessionId": {"own", "child", "grandchild"},
     "coord.notify sessionId": {"own", "child", "grandchild"},
     "coord.wait sessionIds": {"child", "grandchild"},
+    "coord.wait below": {"own", "child", "grandchild"},
     "coord.message sessionId": {"parent", "child", "grandchild"},
     "coord.spawn parentSessionId": {"own", "child", "grandchild"},
     "coord.questions sessionId": {"own", "child", "grandchild"},
@@ -201,7 +202,7 @@ def test_z3_the_table_knows_every_way_to_name_a_session() -> None:
         if S in op.roles
         for field in op.params.model_fields.values()
         if field.alias is not None
-        and ("session" in field.alias.lower() or field.alias in ("tree", "parent"))
+        and ("session" in field.alias.lower() or field.alias in ("tree", "parent", "below"))
     }
     assert named | {"coord.swarm parentSessionId"} == REACH.keys() | {"coord.swarm parentSessionId"}
 
