@@ -8,6 +8,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from hub.bells import outbox
+from hub.core.rights import Principal
 from hub.desk import Asked, Desk, check_reach
 from hub.ops import views
 from hub.ops.registry import Operation
@@ -42,8 +43,11 @@ async def questions(desk: Desk, asked: Asked[QuestionsParams]) -> QuestionList:
 
 
 async def answer(desk: Desk, asked: Asked[AnswerParams]) -> Answered:
+    return await give(desk, asked.principal, asked.params)
+
+
+async def give(desk: Desk, principal: Principal, params: AnswerParams) -> Answered:
     """An agent does not answer its own questions; whoever is above it may."""
-    params, principal = asked.params, asked.principal
     await check_reach(desk, principal, params.session_id, own=False)
     number = params.question if params.question is not None else await _only(desk, params)
     by = f"{principal.role}:{principal.session_id or principal.name}"

@@ -1,4 +1,4 @@
-"""All spokes and sessions at one moment: read once for all who watch, sent when it has changed."""
+"""All spokes, sessions and questions at one moment: read once for all who watch."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from hub.ops import views
 from hub.store.rows.sessions import PageRow, ViewRow
 from hub.store.rows.spokes import SpokeRow
 from hub.store.sessions import Filters
+from hub.web import asked
+from hub.web.asked import QuestionLine
 from hub.web.lines import shown
 from protocol.errors import CallError, Internal
 from protocol.ops.shapes import Shape
@@ -60,6 +62,7 @@ class SessionLine(Shape):
 
 
 class Overview(Shape):
+    questions: list[QuestionLine]
     spokes: list[SpokeLine]
     sessions: list[SessionLine]
     live: dict[str, int]  #: how many sessions there are in each live state, shown or not
@@ -130,6 +133,7 @@ async def read(desk: Desk) -> Overview:
         page += await store.sessions.page(_filters(ended=True, limit=SESSIONS - len(page)))
     rows = await store.sessions.views(_ids(page))
     return Overview(
+        questions=await asked.read(desk),
         spokes=[spoke_line(row) for row in await store.exchange.spokes()],
         sessions=[session_line(row, depth) for depth, row in forest(rows)],
         live=await store.access.live_by_state(),

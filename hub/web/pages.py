@@ -32,6 +32,12 @@ class Chosen:
     live: bool  #: whether new lines are to follow
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    name: str
+    answers: bool  #: may answer what agents ask
+
+
 class Pages:
     """Reads its files once, when it is made."""
 
@@ -45,10 +51,10 @@ class Pages:
         folder = resources.files("hub.web") / "static"
         self.static = {name: ((folder / name).read_bytes(), kind) for name, kind in _TYPES.items()}
 
-    def main(self, who: str, now: int, overview: Overview, chosen: Chosen | None) -> str:
+    def main(self, reader: Reader, now: int, overview: Overview, chosen: Chosen | None) -> str:
         """The page; ``now`` in ms since 1970."""
         return self._templates["main.html"].render(
-            hub=self._hub, who=who, now=now, overview=overview, chosen=chosen,
+            hub=self._hub, reader=reader, now=now, overview=overview, chosen=chosen,
             age=age, clock=clock, day=day,
         )  # fmt: skip
 

@@ -20,16 +20,17 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from hub.bells import QUEUE
 from hub.desk import Desk
 from hub.store.sessions import no_session
-from hub.web import overview
+from hub.web import asked, overview
 from hub.web.answers import refusal
 from hub.web.door import cookie_name, is_secure, visitor
 from hub.web.lines import line
 from hub.web.live import Streams
 from hub.web.metrics import Metrics
-from hub.web.pages import Chosen, Pages
+from hub.web.pages import Chosen, Pages, Reader
 from hub.web.visitor import PAGE_SECONDS, Visitor, Visitors
 from protocol.errors import CallError, Internal, InvalidArgument, NotFound, Unavailable
 from protocol.limits import MAX_INTEGER
+from protocol.ops.questions import AnswerParams
 
 LINES: Final = 500  #: of a transcript, on one page
 READY_SECONDS: Final = 3.0
@@ -60,6 +61,7 @@ def routes(rooms: Rooms) -> FastAPI:
     # Its own documents would be open to all, and describe what nobody asked for.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     _add_reading(app, rooms)
+    _add_answering(app, rooms)
     _add_entrance(app, rooms)
     _add_probes(app, rooms)
     _add_errors(app, rooms.pages)
@@ -72,7 +74,8 @@ def _add_reading(app: FastAPI, rooms: Rooms) -> None:
         seen = await overview.read(rooms.desk)
         chosen = None if session is None else await _chosen(rooms.desk, _id(session), until)
         name = f"{who.principal.name} ({who.principal.role})"
-        return HTMLResponse(rooms.pages.main(name, overview.now(), seen, chosen))
+        reader = Reader(name, answers=asked.may_answer(who.principal))
+        return HTMLResponse(rooms.pages.main(reader, overview.now(), seen, chosen))
 
     @app.get("/live")
     async def live(
@@ -90,6 +93,14 @@ def _add_reading(app: FastAPI, rooms: Rooms) -> None:
             raise _nothing_here()
         content, kind = rooms.pages.static[name]
         return Response(content, media_type=kind)
+
+
+def _add_answering(app: FastAPI, rooms: Rooms) -> None:
+    @app.post("/answer")
+    async def answer(request: Request, who: Let, body: AnswerParams) -> JSONResponse:
+        address = request.client.host if request.client else "unknown"
+        said = await asked.give(rooms.desk, who.principal, address, body)
+        return JSONResponse(said.model_dump(mode="json", by_alias=True))
 
 
 def _add_entrance(app: FastAPI, rooms: Rooms) -> None:

@@ -208,6 +208,100 @@ async def test_hostile_text_does_nothing(
         assert opened.trouble == []
 
 
+def asked(question: int, what: str) -> Record:
+    """An agent asks whether it may run something."""
+    return record(
+        "agent", event="asked", question=question, tool="run", what=what, paths=["src/a.py"],
+        rule="ask run(git push *)", until=4_000_000_000_000, unanswered="deny",
+    )  # fmt: skip
+
+
+async def test_a_question_is_answered_on_the_page(
+    browser: Browser, running_hub: RunningHub, client: coord.Hub, tmp_path: Path
+) -> None:
+    desk = running_hub._desk
+    one = await spawn(desk, await add_spoke(desk, "anvil", {}, 8), "fix-login")
+    async with tab(browser) as opened:
+        page = opened.page
+        await log_in(page, client)
+        await expect(page.locator("#asks-part")).to_be_hidden()
+        await one.say(asked(1, "git push origin HEAD"))
+        first = page.locator(f'#asks [data-key="{one.id}/1"]')
+        await expect(first).to_contain_text("fix-login asks whether it may run")
+        await expect(first.locator("pre")).to_have_text("git push origin HEAD")
+        await expect(first).to_contain_text("denied at 07:06:40 UTC if nobody answers")
+        text = first.get_by_label("What fix-login is told if you deny")
+        await text.fill("Push to the fork.")
+        await one.say(asked(2, EVIL))
+        await expect(page.locator("#asks li")).to_have_count(2)
+        await expect(text).to_have_value("Push to the fork.")
+        await text.press("Enter")
+        await page.screenshot(path=tmp_path / "asks.png", full_page=True)
+        row = await desk.store.questions.find(one.id, 1)
+        assert row is not None
+        assert row.answer is None, "Enter decides nothing"
+
+        await first.get_by_role("button", name="Deny").click()
+        await expect(first).to_contain_text("answered by admin:")
+        await expect(first.locator("form")).to_have_count(0)
+        [order] = await said_to(desk, one)
+        assert order == {"question": 1, "decision": "deny", "message": "Push to the fork."}
+
+        second = page.locator(f'#asks [data-key="{one.id}/2"]')
+        await desk.store.questions.answer(one.id, 2, "deny", "operator:bob", "")
+        await one.say(
+            record("agent", event="decided", question=2, decision="deny", by="operator:bob"),
+            record("agent", event="decided", question=1, decision="deny", by="admin:anna"),
+        )
+        await expect(second).to_have_count(0)
+        await expect(page.locator("#asks-part")).to_be_hidden()
+        assert await page.evaluate("window.pwned") is None
+        assert opened.trouble == []
+
+
+async def said_to(desk: Desk, one: Working) -> list[dict[str, object]]:
+    """The answers in its story, as its agent is to hear them."""
+    story = await desk.store.sessions.story(one.id)
+    events = await desk.store.sessions.events(story, one.id, 0, 100)
+    found = [event.body for event in events if event.kind == "answer"]
+    return [
+        {name: body[name] for name in ("question", "decision", "message")}
+        for body in found
+        if isinstance(body, dict)
+    ]
+
+
+async def test_who_was_late_is_told_and_who_only_reads_has_no_buttons(
+    browser: Browser, running_hub: RunningHub, client: coord.Hub
+) -> None:
+    desk = running_hub._desk
+    one = await spawn(desk, await add_spoke(desk, "anvil", {}, 8), "fix-login")
+    await one.say(asked(1, "git push"))
+    async with tab(browser) as opened:
+        page = opened.page
+        await log_in(page, client)
+        allow = page.locator("#asks").get_by_role("button", name="Allow")
+        await expect(allow).to_be_visible()
+        await page.route("**/answer", lambda route: route.fulfill(
+            status=409, json={"message": "question 1 has its answer: deny, by operator:bob"},
+        ))  # fmt: skip
+        await allow.click()
+        await expect(page.locator("#asks .trouble")).to_have_text(
+            "question 1 has its answer: deny, by operator:bob"
+        )
+        await expect(allow).to_be_enabled()
+    made = await client.call("token.create", {"name": "guest", "role": "viewer"})
+    assert isinstance(made, dict)
+    async with (
+        coord.connect(running_hub.url, str(made["token"])) as guest,
+        tab(browser) as opened,
+    ):
+        await log_in(opened.page, guest)
+        await expect(opened.page.locator("#link")).to_have_text("live")
+        await expect(opened.page.locator("#asks li")).to_contain_text("git push")
+        assert await opened.page.locator("#asks button, #asks input").count() == 0
+
+
 async def test_the_page_says_when_it_is_not_live(
     browser: Browser, running_hub: RunningHub, client: coord.Hub
 ) -> None:
@@ -331,6 +425,10 @@ async def furnish(desk: Desk) -> str:
     )
     await desk.store.sessions.say(
         lead.id, "msg_1", "Keep the old view until Monday, please.", "queue", None
+    )
+    await child.say(asked(1, "git push --force-with-lease origin HEAD:refs/heads/coord/schema"))
+    await lead.say(
+        record("agent", event="silent", since=time.time_ns() // 1_000_000, doing="model")
     )
     await lead.say(
         record("delivered", messageId="msg_1"), record("stdout", text="Understood: the view stays.")

@@ -56,6 +56,7 @@ ROUTES = [
     ("GET", "/healthz", 200),
     ("GET", "/readyz", 200),
     ("GET", "/metrics", 200),
+    ("POST", "/answer", 422),  # to whom, and what?
     ("POST", "/logout", 200),
 ]
 OPEN = [("GET", "/login"), ("GET", "/static/login.js"), ("GET", "/static/coord.css")]
@@ -360,7 +361,9 @@ async def test_a_foreign_origin_gets_nothing(
         f"http://127.0.0.1:{port}.evil.example", f"http://localhost:{port}", "file://", url + "/",
     ):  # fmt: skip
         for how in ({}, bearer):
-            for method, path in (("GET", "/"), ("POST", "/logout"), ("GET", "/login")):
+            for method, path in (
+                ("GET", "/"), ("POST", "/answer"), ("POST", "/logout"), ("GET", "/login"),
+            ):  # fmt: skip
                 answer = await read(web, method, path, **how, **MARK, Origin=origin)
                 assert answer.status_code == 403, (origin, path)
                 assert answer.json()["reason"] == "ORIGIN"
@@ -393,7 +396,7 @@ async def test_a_forged_post_changes_nothing(
     ours = {**MARK, "Origin": running_hub.http_url, "Sec-Fetch-Site": "same-origin"}
     for wrong, expected in FORGED:
         sent = {name: text for name, text in (ours | wrong).items() if text is not None}
-        for path in ("/logout", "/login"):
+        for path in ("/logout", "/login", "/answer"):
             answer = await web.post(path, json={"code": code}, headers=sent)
             assert answer.status_code == expected, (wrong, path)
     assert (await web.get("/healthz")).status_code == 200
@@ -410,7 +413,7 @@ async def test_other_methods_are_not_answered(
             answer = await read(web, method, path, **bearer)
             assert answer.status_code == 405, (method, path)
             assert answer.headers["allow"]
-        wrong = "GET" if path == "/logout" else "POST"
+        wrong = "GET" if path in ("/logout", "/answer") else "POST"
         if path != "/login":
             answer = await read(web, wrong, path, **bearer, **JSON, **override)
             assert answer.status_code == 405, (wrong, path)

@@ -69,12 +69,11 @@ function writeState(cell, state, mark) {
   else if (old) old.remove();
 }
 
-// Tables: one row for each key, in the order that the hub gives.
+// Tables and lists: one row for each key, in the order that the hub gives.
 
-function rows(table, things, key, make, fill) {
-  const tbody = table.tBodies[0];
-  const old = new Map([...tbody.rows].map((row) => [row.dataset.key, row]));
-  let place = tbody.firstElementChild;
+function rows(list, things, key, make, fill) {
+  const old = new Map([...list.children].map((row) => [row.dataset.key, row]));
+  let place = list.firstElementChild;
   for (const thing of things) {
     let row = old.get(thing[key]);
     old.delete(thing[key]);
@@ -84,7 +83,7 @@ function rows(table, things, key, make, fill) {
     }
     fill(row, thing);
     if (row === place) place = place.nextElementSibling;
-    else tbody.insertBefore(row, place);
+    else list.insertBefore(row, place);
   }
   for (const row of old.values()) row.remove();
 }
@@ -142,6 +141,75 @@ function writeFacts(place, one) {
   write(cell(place, "reason"), one.reason);
 }
 
+// What agents ask. What is typed for one stays, whatever comes meanwhile.
+
+function newQuestion() {
+  const item = made("li");
+  const who = item.appendChild(made("p", "asks-who"));
+  who.append(made("a"), " asks whether it may ", made("b"));
+  for (const [name, className] of [["what"], ["where", "soft wrap"], ["then", "soft"]]) {
+    item.appendChild(made(name === "what" ? "pre" : "p", className)).dataset.cell = name;
+  }
+  return item;
+}
+
+function fillQuestion(item, one) {
+  item.dataset.state = one.state;
+  const anchor = item.querySelector("a");
+  anchor.href = `/?session=${encodeURIComponent(one.sessionId)}`;
+  write(anchor, one.task);
+  write(item.querySelector("b"), one.tool);
+  write(cell(item, "what"), one.what);
+  write(cell(item, "where"), one.where);
+  const settled = one.unanswered === "allow" ? "allowed" : "denied";
+  const until = one.until === null ? "" : `${settled} at ${clock(one.until)} UTC if nobody answers; `;
+  const open = one.state === "open";
+  write(cell(item, "then"), open ? `${until}the rule: ${one.rule}` : `answered by ${one.by}, on its way to the agent`);
+  const command = item.querySelector(".command");
+  if (command) command.remove();
+  const form = item.querySelector("form");
+  if (open && body.dataset.answers && !form) item.append(replyTo(one));
+  else if (!open && form) form.remove();
+}
+
+function replyTo(one) {
+  const form = made("form", "reply");
+  const text = form.appendChild(made("input"));
+  text.maxLength = 2000;
+  text.placeholder = "for the agent, if you deny: why";
+  text.setAttribute("aria-label", `What ${one.task} is told if you deny`);
+  text.autocomplete = "off";
+  for (const [decision, word] of [["allow", "Allow"], ["deny", "Deny"]]) {
+    const button = form.appendChild(made("button", decision, word));
+    button.type = "button";
+    button.addEventListener("click", () => answer(form, one, decision, text.value));
+  }
+  form.appendChild(made("p", "trouble")).setAttribute("role", "alert");
+  form.addEventListener("submit", (event) => event.preventDefault()); // Enter decides nothing
+  return form;
+}
+
+async function answer(form, one, decision, message) {
+  const buttons = form.querySelectorAll("button");
+  const trouble = form.querySelector(".trouble");
+  for (const button of buttons) button.disabled = true;
+  write(trouble, "");
+  try {
+    const said = await fetch("/answer", {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "X-Coord": "1" },
+      body: JSON.stringify({ sessionId: one.sessionId, question: one.question, decision, message }),
+    });
+    const told = await said.json();
+    if (!said.ok) write(trouble, told.message);
+    else if (told.decision !== decision) write(trouble, `too late: ${told.decision}, by ${told.by}`);
+    else return; // the hub shows what has come of it
+  } catch {
+    write(trouble, "the hub does not answer; nothing was decided here");
+  }
+  for (const button of buttons) button.disabled = false;
+}
+
 function sum(overview) {
   const online = overview.spokes.filter((spoke) => spoke.state === "online").length;
   write(find("spokes-sum"), overview.spokes.length ? `${online} of ${overview.spokes.length} online` : "");
@@ -154,8 +222,10 @@ function sum(overview) {
 
 function showOverview({ now, overview }) {
   skew = now - Date.now();
-  rows(find("spokes"), overview.spokes, "spokeId", newSpoke, fillSpoke);
-  rows(find("sessions"), overview.sessions, "sessionId", newSession, fillSession);
+  rows(find("asks"), overview.questions, "key", newQuestion, fillQuestion);
+  find("asks-part").hidden = overview.questions.length === 0;
+  rows(find("spokes").tBodies[0], overview.spokes, "spokeId", newSpoke, fillSpoke);
+  rows(find("sessions").tBodies[0], overview.sessions, "sessionId", newSession, fillSession);
   sum(overview);
   const chosen = overview.sessions.find((one) => one.sessionId === session);
   if (chosen && find("facts")) writeFacts(find("facts"), chosen);
