@@ -6,12 +6,12 @@ import os
 import selectors
 import signal
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
-from spoke.spool import Kind, Writer
+from spoke.spool import Kind
 from spoke.supervisor import agent, holding, ladder, tree
 from spoke.supervisor.assignment import encode, write_whole
+from spoke.supervisor.book import Book
 from spoke.supervisor.door import Door
 from spoke.supervisor.fence import FENCED, LOOK_SECONDS, Fence
 from spoke.supervisor.ladder import Cause, Ladder, Times
@@ -21,7 +21,7 @@ from spoke.supervisor.reaper import Reaper
 from spoke.supervisor.verdict import Ending, Stop, never_started, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from spoke.supervisor.assignment import Assignment, Exit, Outcome
     from spoke.supervisor.conversation import Conversation
@@ -48,7 +48,8 @@ class Attempt:
         self._climb_at: int | None = None
         self._hush_until: int | None = None
 
-        self._spool = Writer(f"{self._folder}/spool", assignment["spoolLimit"])
+        self._book = Book(self._folder, assignment["spoolLimit"])
+        self._spool = self._book.spool
         self._spool.append([(Kind.STARTING, encode(assignment["starting"]))])
         self._introduce(group)
         self._selector = selectors.DefaultSelector()
@@ -56,7 +57,7 @@ class Attempt:
         self._door = Door(assignment["socket"], self._selector, self._on_request)
         self._agent = self._start_agent(assignment)
         self._reaper = Reaper(self._agent.leader)
-        self._mailbox = Mailbox(self._selector, self._note, self._agent.stdin)
+        self._mailbox = Mailbox(self._selector, self._book.note, self._agent.stdin)
         self._conversation = self._converse(assignment)
         talk = self._conversation
         outputs = (
@@ -73,7 +74,7 @@ class Attempt:
 
     def run(self) -> None:
         """Until nothing of the agent is left, and that is written down."""
-        self._sync()  # not before the agent began: that it may run is durable in the journal
+        self._book.sync()  # not before the agent began: that it may run is durable in the journal
         if self._conversation is not None:
             self._conversation.open(_now_ms())
         self._settle()
@@ -131,7 +132,7 @@ class Attempt:
             return None
         from spoke.supervisor.conversation import Conversation  # others do not wait for it
 
-        return Conversation(order, assignment["cwd"], self._mailbox, self._note, self._held)
+        return Conversation(order, assignment["cwd"], self._mailbox, self._book.note, self._held)
 
     def _pause(self) -> float | None:
         """Seconds until the next look at something; None while only an event can bring news."""
@@ -232,7 +233,7 @@ class Attempt:
             text = reason if isinstance(reason, str) else None
             self._stop = Stop(outcome, text, _unix_ms(), late)
         note = {"stop": outcome, "reason": reason, "now": is_urgent, "by": request.get("by")}
-        self._note(Kind.NOTED, note)
+        self._book.note(Kind.NOTED, note)
 
     def _status(self) -> dict[str, object]:
         return {
@@ -269,39 +270,16 @@ class Attempt:
         return self._conversation.judged(exit, stopped=stopped)
 
     def _end(self, ending: Exit) -> None:
-        """Tell it, then make it last, twice, so that one of them may fail; then hang up.
+        """Tell it, then make it last, then hang up.
 
         Whoever is told does not wait for our disk. A daemon forgets us only once we hung up.
         """
         body = cast("dict[str, object]", ending)
-        self._note(Kind.EXITED, body)
+        self._book.note(Kind.EXITED, body)
         self._door.push(self._spool.seq)
         self._door.flush()
-        self._sync()
-        try:
-            write_whole(f"{self._folder}/exit.json", encode(body), durable=True)
-        except OSError as error:
-            _complain("exit.json", error)
+        self._book.close(body)
         self._door.close()
-
-    def _sync(self) -> None:
-        try:
-            self._spool.sync()
-        except OSError as error:
-            _complain("spool", error)
-
-    def _note(self, kind: Kind, body: Mapping[str, object]) -> None:
-        """A full disk must not end a supervisor: a stop has to work there too."""
-        try:
-            self._spool.append([(kind, encode(body))])
-        except OSError as error:
-            _complain(kind.name, error)
-
-
-def _complain(what: str, error: OSError) -> None:
-    """Into supervisor.log, if that can still be written."""
-    with suppress(OSError):
-        os.write(2, f"{what} was not written: {error}\n".encode())
 
 
 def _message_answer(state: str) -> dict[str, object]:
