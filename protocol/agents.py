@@ -17,18 +17,25 @@ class Abilities(NamedTuple):
     resume: bool = True
     asks: bool = True  #: whether it may use a tool, of who decides for it
     reports_waits: bool = False  #: says when its provider keeps it waiting
+    is_named: bool = False  #: by the spawn: which program it is, is not known here
 
 
 _TURNS: Final = frozenset({"queue", "interrupt"})
 _STEERED: Final = frozenset({"queue", "steer", "interrupt"})
 
 ABILITIES: Final[Mapping[str, Abilities]] = {
+    "acp": Abilities(_TURNS, asks=False, is_named=True),
     "claude": Abilities(_STEERED, reports_waits=True),
     "codex": Abilities(_STEERED, reports_waits=True),
-    "command": Abilities(frozenset({"queue"}), resume=False, asks=False),
+    "command": Abilities(frozenset({"queue"}), resume=False, asks=False, is_named=True),
     "gemini": Abilities(_TURNS),
     "opencode": Abilities(_STEERED),
 }
+
+
+def is_named(agent: str) -> bool:
+    """Whether a spawn has to say which program it is."""
+    return agent in ABILITIES and ABILITIES[agent].is_named
 
 
 def effective_mode(agent: str, mode: Mode) -> Mode:

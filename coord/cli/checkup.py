@@ -15,6 +15,7 @@ from coord import context
 from coord.caller import our_version
 from coord.cli.installed import strange_files
 from coord.client import Hub, connect
+from protocol.agents import is_named
 from protocol.errors import CallError, NotFound, PermissionDenied
 from protocol.limits import PROTOCOL_VERSION
 from protocol.ops.shapes import Shape
@@ -164,5 +165,5 @@ def agents(one: SpokeView) -> list[str]:
     named, versions = one.detail.get("agents"), one.detail.get("agentVersions")
     names = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
     known = versions if isinstance(versions, dict) else {}
-    said = [f"{name} {known.get(name, '')}".rstrip() for name in names if name != "command"]
+    said = [f"{name} {known.get(name, '')}".rstrip() for name in names if not is_named(name)]
     return [f"agents: {', '.join(said)}"] if said else []

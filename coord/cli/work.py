@@ -15,7 +15,7 @@ from typing import Final
 from coord.cli.asking import duration, pair, reason_of, resolve
 from coord.client import Hub
 from coord.context import session_repo
-from protocol.agents import ABILITIES
+from protocol.agents import ABILITIES, is_named
 from protocol.errors import InvalidArgument
 from protocol.ops.spawning import Fallback
 from protocol.permissions import rule
@@ -202,6 +202,8 @@ def _fallback(text: str) -> Fallback:
             f"there is no agent {agent!r}",
             advice=f"choose of {', '.join(ABILITIES)}",
         )
+    if args and is_named(agent):
+        return Fallback(agent=agent, command=args[0], args=args[1:])
     return Fallback(agent=agent, args=args)
 
 
@@ -213,11 +215,12 @@ def _program(agent: str | None, words: list[str], *, role: str | None) -> dict[s
     """What follows the dashes is a program, or more arguments for the agent that was named."""
     if agent is None and role is not None:
         return {"args": words} if words else {}
-    if agent not in (None, "command"):
+    agent = agent or "command"
+    if not is_named(agent):
         return {"agent": agent, "args": words}
     if not words:
-        return {}
-    return {"agent": "command", "command": words[0], "args": words[1:]}
+        return {} if agent == "command" else {"agent": agent}
+    return {"agent": agent, "command": words[0], "args": words[1:]}
 
 
 def _top(folder: Path) -> str:

@@ -20,6 +20,7 @@ from hub.ops.registry import Operation
 from hub.store.rows.sessions import ViewRow
 from hub.store.spawning import NewSession, Stored
 from protocol import ids, words
+from protocol.agents import is_named
 from protocol.errors import CallError, FailedPrecondition, InvalidArgument
 from protocol.ops.catalogue import SPAWN, Role
 from protocol.ops.spawning import Spawned, SpawnParams, Until
@@ -90,11 +91,11 @@ def _new_session(desk: Desk, asked: Asked[object], params: SpawnParams) -> NewSe
     if params.base is not None:
         words.check_base(params.base)
     words.check_repo(params.repo, allow_local=True)  # whether it may is for the spoke to say
-    if params.agent == "command" and params.command is None:
+    if params.command is None and is_named(params.agent):
         raise InvalidArgument(
             "BAD_VALUE",
-            "the command agent needs a command",
-            advice="coordctl spawn TASK -- ./agent.sh",
+            f"the {params.agent} agent needs a command",
+            advice=f"coordctl spawn TASK --agent {params.agent} -- PROGRAM",
             details={"field": "command"},
         )
     return NewSession(
@@ -144,10 +145,11 @@ def _role(params: SpawnParams, instructions: str) -> dict[str, JsonValue]:
 def _fallback(params: SpawnParams) -> dict[str, JsonValue]:
     if not params.fallback:
         return {}
-    if any(one.agent == "command" and one.command is None for one in params.fallback):
-        raise InvalidArgument(
-            "BAD_VALUE", "the command agent needs a command", details={"field": "fallback"}
-        )
+    for one in params.fallback:
+        if one.command is None and is_named(one.agent):
+            raise InvalidArgument(
+                "BAD_VALUE", f"the {one.agent} agent needs a command", details={"field": "fallback"}
+            )
     return {"fallback": [one.model_dump() for one in params.fallback]}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from protocol.failure import Signal, classify
+from protocol.failure import Failure, FailureKind, Signal, classify
 from spoke.agents.agent import Plan
 from spoke.agents.pieces import Pieces
 from spoke.agents.tongue import (
@@ -51,7 +51,7 @@ class Profile(NamedTuple):
     passes: frozenset[str]
     folds: bool
     mode: str | None = None  #: set right after the session is open; its answer ends a replay
-    resume: str = "session/load"
+    resume: str | None = "session/load"  #: None: as it says of itself
     minute_apart: bool = False
     needs_author: bool = False
     before_first: Sequence[str] = ()  #: the arguments; its first start makes a store of its own
@@ -175,7 +175,7 @@ class AcpTongue:
             case "initialize":
                 info = as_object(result.get("agentInfo"))
                 self._version = as_text(info.get("version"))
-                return [Reply(self._begin())]
+                return self._begin(as_object(result.get("agentCapabilities")))
             case "session/set_mode":
                 return [self._ready()]
             case _:
@@ -185,12 +185,15 @@ class AcpTongue:
                 params = {"sessionId": self._session_id, "modeId": self._profile.mode}
                 return [Reply(self._request("session/set_mode", params))]
 
-    def _begin(self) -> str:
+    def _begin(self, able: Json) -> list[Event]:
         params: dict[str, object] = {"cwd": self._start.cwd, "mcpServers": []}
         if not self._start.resume:
-            return self._request("session/new", params)
+            return [Reply(self._request("session/new", params))]
+        if (method := self._profile.resume or _resumes_by(able)) is None:
+            lost = "it cannot take up a conversation again"
+            return [TurnEnded("failed", Failure(FailureKind.CONVERSATION_LOST, lost))]
         self._replaying = True
-        return self._request(self._profile.resume, {**params, "sessionId": self._session_id})
+        return [Reply(self._request(method, {**params, "sessionId": self._session_id}))]
 
     def _ready(self) -> Ready:
         self._replaying = False
@@ -260,6 +263,13 @@ class AcpTongue:
             *self._context,
             as_text(models[0].get("model")) if models else None,
         )
+
+
+def _resumes_by(able: Json) -> str | None:
+    """By what it says of itself; to load tells the whole conversation again, which is left out."""
+    if "resume" in as_object(able.get("sessionCapabilities")):
+        return "session/resume"
+    return "session/load" if able.get("loadSession") is True else None
 
 
 def _tool_ended(update: Json) -> list[Event]:

@@ -8,10 +8,12 @@ from typing import Final
 from protocol.errors import InvalidArgument
 from spoke.agents import codex, gemini, opencode
 from spoke.agents.agent import Agent
+from spoke.agents.any_acp import AnyAcp
 from spoke.agents.claude import Claude
 from spoke.agents.command import Command
 
 AGENTS: Final[Mapping[str, Agent]] = {
+    "acp": AnyAcp(),
     "claude": Claude(),
     "codex": codex.Codex(),
     "command": Command(),

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 def tongue(name: str, start: Start) -> Tongue:
     """Raises KeyError for a name that is not one."""
     match name:
+        case "acp":
+            from spoke.agents import acp, any_acp
+
+            return acp.AcpTongue(any_acp.PROFILE, start)
         case "claude":
             from spoke.agents.claude import ClaudeTongue
 

@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from protocol.agents import is_named
 from protocol.ops.wire import PermissionLayer, StartOrder
 from spoke.agents import table
 from spoke.agents.tongue import Asked, Event, Ready, Reply, ToolStarted, TurnEnded
@@ -191,7 +192,7 @@ def _cut(value: object) -> object:
 
 
 async def main(agents: Sequence[str]) -> None:
-    for agent in agents or sorted(set(table.AGENTS) - {"command"}):
+    for agent in agents or (name for name in sorted(table.AGENTS) if not is_named(name)):
         for scene in SCENES:
             file = FOLDER / agent / f"{scene}.jsonl"
             if (agent, scene) not in LEFT_OUT and (agents or not file.exists()):

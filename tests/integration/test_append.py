@@ -84,7 +84,9 @@ async def test_one_that_cannot_be_stored_does_not_fail_those_of_its_moment(store
         ),
         return_exceptions=True,
     )
-    assert [type(answer) for answer in said if isinstance(answer, BaseException)] == [InvalidArgument]
+    assert [type(answer) for answer in said if isinstance(answer, BaseException)] == [
+        InvalidArgument
+    ]
     assert [await _texts(store, id) for id in (one, *others)] == [[], ["a"], ["a"], ["a"]]
 
 

@@ -99,6 +99,18 @@ async def test_spawn_sends_what_was_typed_and_the_program_behind_two_dashes(shel
     assert done.value["sessionId"] == A
 
 
+async def test_any_agent_is_named_behind_the_dashes(shell: Shell) -> None:
+    shell.fake.on("coord.spawn", spawned("fix"))
+    done = await shell.run(
+        "spawn", "fix", "--repo", "https://example.org/r.git", "--prompt", "do it",
+        "--agent", "acp", "--fallback", "acp other --acp", "--", "goose", "acp",
+    )  # fmt: skip
+    assert done.code == Exit.OK, done.err
+    said = shell.fake.params("coord.spawn")
+    assert (said["agent"], said["command"], said["args"]) == ("acp", "goose", ["acp"])
+    assert said["fallback"] == [{"agent": "acp", "command": "other", "args": ["--acp"]}]
+
+
 async def test_the_default_repository_is_the_one_around_here(shell: Shell) -> None:
     shell.fake.on("coord.spawn", spawned("fix"))
     lost = await shell.run("spawn", "fix", "--", "true")

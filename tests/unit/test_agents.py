@@ -11,7 +11,7 @@ from protocol.errors import InvalidArgument
 from protocol.ops.wire import StartOrder
 from spoke import environment
 from spoke.agents import table
-from spoke.agents.agent import Plan
+from spoke.agents.agent import AUTHOR, Plan
 from spoke.environment import PROMPT_MAX, Bearings
 
 ORDER = StartOrder(
@@ -49,9 +49,34 @@ def test_a_command_without_a_program_is_refused() -> None:
         table.find("command").plan(ORDER.model_copy(update={"command": None}), "ses_1/1")
 
 
+def test_any_agent_of_the_protocol_is_the_program_that_was_named() -> None:
+    named = ORDER.model_copy(update={"agent": "acp", "command": "goose", "args": ["acp"]})
+    plan = table.find("acp").plan(named, "ses_1/1")
+    assert plan == Plan(["goose", "acp"], {}, "open", AUTHOR, tongue="acp", needs_author=True)
+    later = table.find("acp").plan(named.model_copy(update={"agent_session_id": "c1"}), "ses_1/2")
+    assert (later.agent_session_id, later.resume) == ("c1", True)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [({"command": None}, "NO_COMMAND"), ({"model": "large"}, "MODEL_UNSUPPORTED")],
+)
+def test_what_cannot_be_known_of_any_agent_has_to_be_said(
+    said: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=reason):
+        table.find("acp").plan(ORDER.model_copy(update=said), "ses_1/1")
+
+
 def test_a_spoke_tells_which_agents_it_can_start() -> None:
-    assert table.installed({"codex", "gemini"}.__contains__) == ["codex", "command", "gemini"]
-    assert table.installed({"opencode", "claude"}.__contains__) == ["claude", "command", "opencode"]
+    assert table.installed({"codex", "gemini"}.__contains__) == [
+        "acp",
+        "codex",
+        "command",
+        "gemini",
+    ]
+    found = table.installed({"opencode", "claude"}.__contains__)
+    assert found == ["acp", "claude", "command", "opencode"]
 
 
 def test_an_unknown_agent_is_refused_with_those_that_are_known() -> None:

@@ -55,8 +55,8 @@ def used() -> dict[str, set[str]]:
 
 
 def _parsed(file: Path) -> ast.Module:
-    """With the collector off: Python 3.11 takes what it runs in the middle of a parse for a fault of
-    the parser's (python/cpython#106905).
+    """With the collector off: Python 3.11 takes what that runs in the middle of a parse for a fault
+    of the parser (python/cpython#106905).
     """
     gc.disable()
     try:

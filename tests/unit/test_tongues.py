@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from protocol.agents import is_named
 from protocol.failure import FailureKind
 from protocol.ops.wire import PermissionLayer, StartOrder
 from spoke.agents import table
@@ -33,7 +34,7 @@ from spoke.agents.tongues import tongue
 from tests.support import transcripts
 from tests.support.transcripts import FOLDER, NOW
 
-AGENTS = sorted(set(table.AGENTS) - {"command"})
+AGENTS = sorted(name for name in table.AGENTS if not is_named(name))
 TRANSCRIPTS = sorted(FOLDER.glob("*/*.jsonl"))
 ORDER = StartOrder(
     task="t", prompt="p", repo="/r", base=None, branch="b", agent="x", command=None, args=["-x"],
@@ -306,6 +307,39 @@ def test_an_acp_agent_cannot_begin() -> None:
     assert ended.failure is not None
     assert ended.failure.kind is FailureKind.AUTH_FAILED
     assert me.steer("now", "msg_1") == []
+
+
+@pytest.mark.parametrize(
+    ("able", "method"),
+    [
+        ({"loadSession": True}, "session/load"),
+        ({"loadSession": True, "sessionCapabilities": {"resume": {}}}, "session/resume"),
+        ({"sessionCapabilities": {"resume": {}}}, "session/resume"),
+    ],
+)
+def test_any_acp_agent_is_resumed_as_it_says_of_itself(
+    able: dict[str, object], method: str
+) -> None:
+    me = tongue("acp", Start("/w", "c1", resume=True))
+    me.open()
+    (reply,) = heard(me, {"id": 1, "result": {"agentCapabilities": able}})
+    assert isinstance(reply, Reply)
+    asked = json.loads(reply.line)
+    assert (asked["method"], asked["params"]["sessionId"]) == (method, "c1")
+    assert heard(me, _update(sessionUpdate="agent_message_chunk", content={"text": "old"})) == []
+    assert heard(me, {"id": 2, "result": {}}) == [Ready("c1", "")]
+
+
+@pytest.mark.parametrize("able", [{}, {"loadSession": False}, {"loadSession": 1}])
+def test_one_that_cannot_be_resumed_goes_on_in_a_new_conversation(
+    able: dict[str, object],
+) -> None:
+    me = tongue("acp", Start("/w", "c1", resume=True))
+    me.open()
+    (ended,) = heard(me, {"id": 1, "result": {"agentCapabilities": able}})
+    assert isinstance(ended, TurnEnded)
+    assert ended.failure is not None
+    assert ended.failure.kind is FailureKind.CONVERSATION_LOST
 
 
 def _open_acp() -> Tongue:
