@@ -37,6 +37,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "explain": Command("coord.cli.explain", "why a session is where it is, and what to do"),
     "spoke": Command("coord.cli.spoke", "join, run, list, cordon, uncordon, drain, invite, revoke"),
     "hub": Command("coord.cli.hub", "serve, migrate"),
+    "account": Command("coord.cli.account", "limits of providers: list, open before their time"),
     "token": Command("coord.cli.token", "create, list, revoke"),
     "login": Command("coord.cli.login", "remember a hub and a token"),
     "dashboard": Command("coord.cli.dashboard", "a link that opens the ops page"),

@@ -135,7 +135,11 @@ def _parked(now: Situation, parked: Parked) -> Story:
         f"woken once, within {seconds} s after {parked.until:%Y-%m-%d %H:%M:%S} UTC, with all that"
         " wait for this account; then it goes on as soon as a spoke has room",
         parked.until,
-        ["coordctl ps", f"coordctl abort {now.session_id}"],
+        [
+            "coordctl account list",
+            f"coordctl account open {parked.account}",
+            f"coordctl abort {now.session_id}",
+        ],
     )
 
 

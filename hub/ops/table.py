@@ -6,6 +6,7 @@ from typing import Final
 
 from hub.ops import (
     abort,
+    accounts,
     answer,
     append,
     cleanup,
@@ -44,6 +45,7 @@ OPERATIONS: Final[tuple[Registered, ...]] = (
     cleanup.OPERATION,
     explain.OPERATION,
     *spokes.OPERATIONS,
+    *accounts.OPERATIONS,
     *tokens.OPERATIONS,
     *hubs.OPERATIONS,
     discover.OPERATION,

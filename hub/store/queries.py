@@ -163,6 +163,8 @@ failures_of_session: Final = Query("failures_of_session", policy.FailuresRow)
 accounts_due: Final = Query("accounts_due", policy.AccountRow)
 wake_parked: Final = Query("wake_parked", shared.SessionIdRow)
 open_account: Final = Query("open_account", policy.AccountNameRow)
+list_accounts: Final = Query("list_accounts", policy.LimitRow)
+lift_limit: Final = Query("lift_limit", policy.LiftedRow)
 handoff_of_session: Final = Query("handoff_of_session", policy.HandoffRow)
 usage_of_tree: Final = Query("usage_of_tree", usage.TreeUsageRow)
 

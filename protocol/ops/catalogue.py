@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from protocol.ops import keeping, questions, roles, sessions, spawning, spokes, wire
+from protocol.ops import accounts, keeping, questions, roles, sessions, spawning, spokes, wire
 from protocol.ops.shapes import Nothing, Params
 
 P = TypeVar("P", bound=Params, covariant=True)
@@ -152,6 +152,15 @@ SPOKE_ENROLL: Final = Op(
     Kind.MUTATION, spokes.EnrollParams, spokes.Enrolled, frozenset({Role.JOINING}),
 )  # fmt: skip
 
+ACCOUNT_LIST: Final = Op(
+    "account.list", "Accounts whose providers limit them, until when, and who waits.",
+    Kind.QUERY, Nothing, accounts.AccountList, _PEOPLE | {Role.VIEWER}, idempotent=True,
+)  # fmt: skip
+ACCOUNT_OPEN: Final = Op(
+    "account.open", "End the limit of an account before its time; who waited goes on.",
+    Kind.MUTATION, accounts.OpenParams, accounts.Opened, _PEOPLE, idempotent=True,
+)  # fmt: skip
+
 TOKEN_CREATE: Final = Op(
     "token.create", "A credential for a person or a program.",
     Kind.MUTATION, spokes.TokenCreateParams, spokes.TokenCreated, _ADMIN, secret=True,
@@ -197,6 +206,7 @@ CATALOGUE: Final[Mapping[str, Op[Params, BaseModel]]] = {
         SPAWN, SWARM, STATUS, MESSAGE, ROLES, QUESTIONS, ANSWER, ABORT, RESUME,
         EVENTS, WAIT, NOTIFY, CLEANUP, EXPLAIN,
         SPOKE_LIST, SPOKE_CORDON, SPOKE_DRAIN, SPOKE_INVITE, SPOKE_REVOKE, SPOKE_ENROLL,
+        ACCOUNT_LIST, ACCOUNT_OPEN,
         TOKEN_CREATE, TOKEN_LIST, TOKEN_REVOKE, HUB_TICKET, HUB_LIST, HUB_DRAIN,
         DISCOVER, SESSION_APPEND,
         SESSION_SAVED, RECOVER, TRASH_LIST, TRASH_RESTORE,

@@ -837,6 +837,28 @@ BEGIN
     RETURN true;
 END $$;
 
+-- End the limit of an account before its time: somebody knows that it is over. Who waited for it goes
+-- on, spread over a while; a limit that comes after this one does not belong to it. No row: it had none.
+CREATE FUNCTION lift_limit(acct text, who text, why text, spread interval)
+RETURNS TABLE (session_ids text[]) LANGUAGE plpgsql AS $$
+DECLARE
+    waiting text[];
+BEGIN
+    SELECT coalesce(array_agg(w.session_id), '{}') INTO waiting FROM (
+        SELECT x.session_id FROM sessions x WHERE x.account = acct AND x.state = 'queued'
+         ORDER BY x.session_id FOR NO KEY UPDATE) w;
+    UPDATE accounts x SET limited_until = NULL, open_at = NULL, strikes = 0
+     WHERE x.account = acct AND x.limited_until IS NOT NULL;
+    IF NOT FOUND THEN RETURN; END IF;
+    UPDATE sessions x SET not_before = clock_timestamp() + random() * spread
+     WHERE x.session_id = ANY (waiting) AND x.not_before <= now();
+    PERFORM note(x.session_id, 'woken', jsonb_build_object(
+                'account', acct, 'notBefore', x.not_before, 'by', who, 'reason', why))
+       FROM sessions x WHERE x.session_id = ANY (waiting);
+    session_ids := waiting;
+    RETURN NEXT;
+END $$;
+
 -- A number that a spoke said, if it is one that can be.
 CREATE FUNCTION said_number(b jsonb, k text) RETURNS float8 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN jsonb_typeof(b -> k) = 'number'

@@ -33,6 +33,18 @@ UPDATE accounts SET limited_until = NULL, open_at = limited_until
  WHERE account = $1 AND limited_until = $2
 RETURNING account;
 
+-- name: list_accounts
+-- Accounts that have, or had, a limit; those that have one first. waiting: sessions in the queue.
+SELECT a.account, a.limited_until, a.limited_at, a.said, a.strikes, now() AS now,
+       (SELECT count(*) FROM sessions s
+         WHERE s.account = a.account AND s.state = 'queued')::int AS waiting
+  FROM accounts a WHERE $1::text IS NULL OR a.account = $1
+ ORDER BY a.limited_until DESC NULLS LAST, a.account LIMIT 500;
+
+-- name: lift_limit
+-- End a limit early; the sessions that are woken. No row: there was none.
+SELECT l.session_ids FROM lift_limit($1, $2, $3, $4::interval) l;
+
 -- name: handoff_of_session
 -- What a new conversation is told of the one before: the failure that ended it, what the session was
 -- told last, and what its agent said last.

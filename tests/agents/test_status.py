@@ -17,8 +17,8 @@ from tests.agents.stage import COMMIT, Stage
 from tests.support.world import marked
 
 SILENT_MS = 12_000  #: longer than any of them takes to its first word
-#: Seconds that the provider asks for; the last two obey a few times before they say so.
-AGAIN = {"claude": 60, "codex": 60, "gemini": 1, "opencode": 1}
+#: How often, and for how many seconds, the provider asks to wait; opencode does so a few times.
+AGAIN = {"claude": (1, 60), "codex": (1, 60), "opencode": (6, 1)}
 NO_RETRIES = [
     word
     for of in ("request", "stream")
@@ -34,25 +34,41 @@ async def _explained(on: Stage, id: str) -> str:
     return await on.here.coordctl("explain", id)
 
 
-@pytest.mark.timeout(240)
-async def test_a_limit_parks_it(on_stage: Stage) -> None:
+@pytest.mark.parametrize("on_stage", sorted(AGAIN), indirect=True)
+async def test_a_limit_parks_it_until_somebody_opens_the_account(on_stage: Stage) -> None:
     on = on_stage
-    script = f"model: fail rate_limited 40 {AGAIN[on.agent]}\n{COMMIT}"
+    times, seconds = AGAIN[on.agent]
     made = await on.hub.spawn(
-        "work", repo=on.repo, agent=on.agent, prompt=script, stdin="closed",
+        "work", repo=on.repo, agent=on.agent, stdin="closed",
+        prompt=f"model: fail rate_limited {times} {seconds}\n{COMMIT}",
         args=NO_RETRIES if on.agent == "codex" else [],
         env={"CLAUDE_CODE_MAX_RETRIES": "0"} if on.agent == "claude" else {},
     )  # fmt: skip
     id = made.session_id
-    await on.until(id, lambda one: one.limited_until is not None, "parked", patience=200)
+    await on.until(id, lambda one: one.limited_until is not None, "parked")
     shown, explained = await asyncio.gather(_shown(on, id), _explained(on, id))
-    print(shown, explained)
     assert "queued (parked)" in shown
     assert f"{on.agent} is limited until" in shown
     assert "rateLimited" in shown
     assert "waits for its account" in shown
     assert "is limited by its provider" in explained
-    assert "woken once" in explained
+    assert f"coordctl account open {on.agent}" in explained
+    listed = await on.here.coordctl("account", "list")
+    assert listed.splitlines()[1].split()[:2] == [on.agent, "limited"]
+    opened = await on.here.coordctl("account", "open", on.agent)
+    assert "is open; 1 sessions go on" in opened
+    assert (await on.ended(id)).state is State.COMPLETED
+
+
+@pytest.mark.parametrize("on_stage", ["gemini"], indirect=True)
+async def test_a_limit_that_it_keeps_to_itself_is_silence(on_stage: Stage) -> None:
+    """It asks again and again, for minutes, and says nothing of it."""
+    on = on_stage
+    id = await on.spawn("model: fail rate_limited 40 1\n" + COMMIT)
+    await on.until(id, _is_silent, "silent")
+    shown, explained = await asyncio.gather(_shown(on, id), _explained(on, id))
+    assert "while it waits for its model" in shown
+    assert f"coordctl message --mode interrupt {id}" in explained
     await on.hub.abort(id)
 
 

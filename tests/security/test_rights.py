@@ -53,6 +53,8 @@ MAY: dict[str, set[Role]] = {
     "spoke.invite": {A},
     "spoke.revoke": {A},
     "spoke.enroll": {J},
+    "account.list": {V, OP, A},
+    "account.open": {OP, A},
     "token.create": {A},
     "token.list": {A},
     "token.revoke": {A},

@@ -33,6 +33,22 @@ class AccountNameRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitRow:
+    account: str
+    limited_until: datetime | None
+    limited_at: datetime
+    said: str
+    strikes: int
+    now: datetime
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiftedRow:
+    session_ids: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class HandoffRow:
     """``told`` and ``said``: the newest first."""
 
