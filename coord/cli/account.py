@@ -53,9 +53,13 @@ def _open(args: argparse.Namespace) -> Exit:
         if out.for_programs:
             out.rows([said.account], ACCOUNTS, whole=said)
         elif said.was_limited:
-            out.text(f"{said.account.account} is open; {len(said.woken)} sessions go on\n")
+            out.text(f"{said.account.account} is open; {_those(len(said.woken))}\n")
         else:
             out.text(f"{said.account.account} was open already\n")
         return Exit.OK
 
     return ask(work)
+
+
+def _those(woken: int) -> str:
+    return "1 session goes on" if woken == 1 else f"{woken} sessions go on"

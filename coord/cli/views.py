@@ -82,7 +82,7 @@ SESSIONS: Sequence[Column[SessionView]] = (
     Column("SINCE", lambda s: age(s.state_since, now())),
     Column("SPOKE", lambda s: s.spoke or "-"),
     Column("BRANCH", lambda s: s.branch),
-    Column("WHY", lambda s: s.reason or _limited(s) or _waits(s)),
+    Column("WHY", lambda s: s.reason or _waits(s) or _parked(s)),
     Column("ATTEMPT", lambda s: str(s.attempt), wide=True),
     Column("AGENT", lambda s: s.agent, wide=True),
     Column("PARENT", lambda s: s.parent_session_id or "-", wide=True),
@@ -171,6 +171,11 @@ def _waits(of: SessionView) -> str:
         return ""
     number = "" if said.question is None else f" (/{said.question})"
     return f"{said.note or ''}{number}".strip()
+
+
+def _parked(of: SessionView) -> str:
+    """What runs is not stopped by the limit of its account."""
+    return _limited(of) if of.state is State.QUEUED else ""
 
 
 def _work(of: SpokeView) -> str:

@@ -71,8 +71,14 @@ class Silence:
         if self._activity not in _COUNTED:
             return None
         told = None if self._is_told or self._told_ms is None else self._since + self._told_ms
-        dues = [due for due in (told, self._ends_at()) if due is not None]
+        dues = [due for due in (told, self.ends_at) if due is not None]
         return min(dues, default=None)
+
+    @property
+    def ends_at(self) -> int | None:
+        """When its silence has lasted as long as it may."""
+        is_counted = self._activity in _COUNTED and not self._tools
+        return self._since + self._most_ms if is_counted and self._most_ms is not None else None
 
     def heard(self, at: Moment) -> Sequence[Tell]:
         """It said something, whatever it was."""
@@ -109,12 +115,12 @@ class Silence:
         if self._tools:
             tool = next(iter(self._tools.values()))
             said |= {"what": tool.title, "toolSince": at.clock_at(tool.since)}
-        ends_at = self._ends_at()
+        ends_at = self.ends_at
         return [Tell(said if ends_at is None else {**said, "endsAt": at.clock_at(ends_at)})]
 
     def over(self, now: int) -> Failure | None:
         """Why its turn is to be ended, where it has said nothing for longer than it may."""
-        ends_at = self._ends_at()
+        ends_at = self.ends_at
         if ends_at is None or self._most_ms is None or now < ends_at:
             return None
         text = f"it said nothing for {_span(self._most_ms)}, {_WHILE[self._now()]}"
@@ -138,10 +144,6 @@ class Silence:
         if self._tools:
             return "tool"
         return "provider" if self._activity == "rate_limited" else self._doing
-
-    def _ends_at(self) -> int | None:
-        is_counted = self._activity in _COUNTED and not self._tools
-        return self._since + self._most_ms if is_counted and self._most_ms is not None else None
 
 
 def _span(ms: int) -> str:

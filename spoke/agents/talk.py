@@ -138,7 +138,10 @@ class Talk:
                 return []
 
     def give_up(self, why: Failure) -> list[Effect]:
-        """End the turn that runs as one that failed; if it does not end, that is why as well."""
+        """End the turn that runs as one that failed; if it does not end, that is why as well. What
+        is over has not failed by that."""
+        if self.stage is Stage.OVER:
+            return []
         self.failure = why
         self._guard.found = why
         match self.stage:

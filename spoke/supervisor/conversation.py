@@ -135,10 +135,12 @@ class Conversation:
         """Tell of its silence, and end what has been silent for too long; when the next is due."""
         if self.gave_up:
             return None
-        self._carry_out(self._silence.look(_moment()))
+        is_over = self._talk.stage is Stage.OVER  # it is only to go, and may need to be made to
+        if not is_over:
+            self._carry_out(self._silence.look(_moment()))
         why = self._silence.over(now)
         if why is None:
-            return self._silence.due
+            return self._silence.ends_at if is_over else self._silence.due
         self.gave_up = True
         self._carry_out(self._talk.give_up(why))
         return None

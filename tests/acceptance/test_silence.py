@@ -25,10 +25,12 @@ async def here(tmp_path: Path, hub_database: str) -> AsyncGenerator[World]:
         yield made
 
 
-async def _spawn(here: World, hub: coord.Hub, prompt: str, bound: int | None = None) -> str:
+async def _spawn(
+    here: World, hub: coord.Hub, prompt: str, bound: int | None = None, stdin: str = "open"
+) -> str:
     given = {
         "task": "talk", "repo": make_repository(here.folder / "repo"), "agent": "claude",
-        "command": AGENT, "prompt": prompt, "max_silence_ms": bound,
+        "command": AGENT, "prompt": prompt, "max_silence_ms": bound, "stdin": stdin,
     }  # fmt: skip
     return (await hub.ask(SPAWN, given)).session_id
 
@@ -78,6 +80,29 @@ async def test_silence_that_lasts_too_long_is_a_failure(here: World, prompt: str
     assert "sdkError: it said nothing for 1 s, while it waited for its model" in shown
     assert "trying again may help" in shown
     assert marked(id) == {}
+
+
+async def test_one_that_has_done_its_work_and_does_not_go_is_ended(here: World) -> None:
+    async with here.client() as hub:
+        id = await _spawn(here, hub, "stay", bound=700, stdin="closed")
+        view = await _until(hub, id, lambda one: one.state.ended)
+    assert (view.state, view.reason) == (State.COMPLETED, "it committed nothing")
+    assert marked(id) == {}
+
+
+async def test_the_next_of_its_chain_takes_over_from_one_that_is_silent(here: World) -> None:
+    async with here.client() as hub:
+        given = {
+            "task": "talk", "repo": make_repository(here.folder / "repo"), "agent": "claude",
+            "command": AGENT, "prompt": "wait", "max_silence_ms": 700,
+            "fallback": [{"agent": "claude", "command": AGENT}],
+        }  # fmt: skip
+        id = (await hub.ask(SPAWN, given)).session_id
+        view = await _until(hub, id, lambda one: one.state.ended)
+    done = [(one.kind, one.action) for one in view.failures]
+    assert done == [("sdkError", "fallback"), ("sdkError", "stop")]
+    shown = await here.coordctl("status", id)
+    assert "it said nothing for 0.7 s, while it waited for its model; went on with" in shown
 
 
 async def test_only_an_agent_that_has_turns_is_bounded(here: World) -> None:

@@ -56,7 +56,7 @@ async def test_a_limit_parks_it_until_somebody_opens_the_account(on_stage: Stage
     listed = await on.here.coordctl("account", "list")
     assert listed.splitlines()[1].split()[:2] == [on.agent, "limited"]
     opened = await on.here.coordctl("account", "open", on.agent)
-    assert "is open; 1 sessions go on" in opened
+    assert "is open; 1 session goes on" in opened
     assert (await on.ended(id)).state is State.COMPLETED
 
 

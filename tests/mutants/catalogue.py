@@ -13,6 +13,7 @@ from tests.mutants.fences import FENCES
 from tests.mutants.mutant import Mutant
 from tests.mutants.permissions import PERMISSIONS
 from tests.mutants.protocol import PROTOCOL
+from tests.mutants.signals import SIGNALS
 from tests.mutants.traps import TRAPS
 
 
@@ -126,6 +127,7 @@ MUTANTS: Final = (
     *POLICIES,
     *FENCES,
     *TRAPS,
+    *SIGNALS,
     *WORK,
     *PERMISSIONS,
     *FAILING,

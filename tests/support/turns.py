@@ -2,10 +2,10 @@
 """An agent that speaks as Claude Code does and does what it is told: `make test` has no real one.
 
 Its prompts, the last line of what it is told: `say TEXT`, `use TOKENS` (of its context of 100),
-`wait` (until the turn is ended), `stick` (and hear nothing more), `fail`, `die`, `full` (in every
-conversation), `full-once` (unless it took over), `limit-once SECONDS` (by its provider, unless it
-is resumed), `ask COMMAND` (and `|` COMMAND: both at once), of which it says what came. It takes
-nothing back.
+`wait` (until the turn is ended), `stick` (and hear nothing more), `stay` (when its turn is over),
+`fail`, `die`, `full` (in every conversation), `full-once` (unless it took over), `limit-once SECONDS`
+(by its provider, unless it is resumed), `ask COMMAND` (and `|` COMMAND: both at once), of which it
+says what came. It takes nothing back.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def _prompted(prompt: str, id: str, waits: list[str]) -> None:
         waits.append(command)
         asks = {"subtype": "can_use_tool", "tool_name": "Bash", "input": {"command": command}}
         tell({"type": "control_request", "request_id": command, "request": asks})
-    if word == "stick":
+    if word == "stay":
+        result(usage={}, modelUsage={})
+    if word in ("stick", "stay"):
         time.sleep(600)
     if word == "die":
         sys.exit(3)

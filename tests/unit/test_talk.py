@@ -279,6 +279,14 @@ def test_one_that_does_not_end_its_turn_failed_for_why_it_was_given_up() -> None
     assert judge(floor.talk, ended="SIGKILL", moved=True) == ("failed", BROKEN, "broken")
 
 
+def test_what_is_over_did_not_fail_by_being_given_up() -> None:
+    floor = Floor(lingers=False).opened()
+    floor.means(TurnEnded("completed"))
+    assert floor.talk.stage is Stage.OVER
+    assert floor.talk.give_up(BROKEN) == []
+    assert judge(floor.talk, ended="SIGINT", moved=True) == ("completed", None, None)
+
+
 def test_one_that_never_begins_is_given_up() -> None:
     floor = Floor()
     assert floor.talk.give_up(BROKEN) == [Hangup()]
