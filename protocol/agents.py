@@ -29,7 +29,7 @@ ABILITIES: Final[Mapping[str, Abilities]] = {
     "codex": Abilities(_STEERED, reports_waits=True),
     "command": Abilities(frozenset({"queue"}), resume=False, asks=False, is_named=True),
     "gemini": Abilities(_TURNS),
-    "opencode": Abilities(_STEERED),
+    "opencode": Abilities(_STEERED, reports_waits=True),
 }
 
 

@@ -90,10 +90,20 @@ _WORDS: Final[Mapping[str, FailureKind]] = {
     "unauthorized": FailureKind.AUTH_FAILED,
     "sandboxError": FailureKind.TOOL_DENIED,
     "internalServerError": FailureKind.SDK_ERROR,
+    # opencode: names of its errors, and the code of the provider where that says more.
+    "ContextOverflowError": FailureKind.CONTEXT_EXHAUSTED,
+    "ProviderAuthError": FailureKind.AUTH_FAILED,
+    "MessageAbortedError": FailureKind.ABORTED,
+    "insufficient_quota": FailureKind.AUTH_FAILED,
 }
 
 #: Words that say only that something broke, unless the text knows more.
-_VAGUE: Final = frozenset({"error_during_execution"})
+_VAGUE: Final = frozenset(
+    {
+        "error_during_execution", "APIError", "ContentFilterError", "MessageOutputLengthError",
+        "StructuredOutputError", "UnknownError",
+    }
+)  # fmt: skip
 
 _TEXTS: Final[Sequence[tuple[re.Pattern[str], FailureKind]]] = [
     (re.compile(pattern, re.IGNORECASE), kind)

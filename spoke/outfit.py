@@ -87,7 +87,7 @@ async def make(key: Key, order: StartOrder, folder: Folder, rooms: Rooms) -> Out
 async def _furnish(order: StartOrder, folder: Folder, rooms: Rooms, plan: Plan) -> None:
     await in_thread(folder.furnish, instructed(order, plan), order.credential)
     if plan.before_first:
-        env = environment.of_agent(rooms.environ, order.env, plan)
+        env = environment.of_agent(rooms.environ, order.env, plan._replace(env=plan.first_env))
         await rooms.first_starts.over(plan.before_first, env, folder.path)
 
 

@@ -7,10 +7,9 @@ agent turns to something else, not each piece of it.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from protocol.failure import Failure, FailureKind, Signal, classify
-from spoke.agents.agent import Plan
 from spoke.agents.pieces import Pieces
 from spoke.agents.tongue import (
     Asked,
@@ -35,30 +34,11 @@ from spoke.agents.tongue import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from protocol.ops.wire import StartOrder
+    from spoke.agents.profile import Profile
     from spoke.agents.tongue import AfterDenial, Json, Settlement
     from spoke.core.permitting import Kind
 
 _DENIED: Final = re.compile(r"permission|denied|not allowed|rejected", re.IGNORECASE)
-
-
-class Profile(NamedTuple):
-    """``folds``: what is said to it while it works goes into its turn; else that would end it."""
-
-    name: str
-    argv: Sequence[str]
-    env: Mapping[str, str]
-    passes: frozenset[str]
-    folds: bool
-    mode: str | None = None  #: set right after the session is open; its answer ends a replay
-    resume: str | None = "session/load"  #: None: as it says of itself
-    minute_apart: bool = False
-    needs_author: bool = False
-    before_first: Sequence[str] = ()  #: the arguments; its first start makes a store of its own
-    asking_env: Mapping[str, str] = {}  #: with which it asks before it uses a tool
-    after_denial: AfterDenial = "goes on"
-    model_args: Sequence[str] = ()  #: before the name of a model
-    model_env: str = ""  #: the variable that holds settings with the model in them, in JSON
 
 
 _KINDS: Final[Mapping[str, Kind]] = {
@@ -68,30 +48,6 @@ _KINDS: Final[Mapping[str, Kind]] = {
 _OPTIONS: Final[Mapping[Settlement, Sequence[str]]] = {
     "allow": ("allow_once", "allow_always"), "deny": ("reject_once", "reject_always"), "cancel": (),
 }  # fmt: skip
-
-
-class Acp:
-    def __init__(self, profile: Profile) -> None:
-        self.profile = profile
-
-    @property
-    def program(self) -> str:
-        return self.profile.argv[0]
-
-    def plan(self, order: StartOrder, key: str) -> Plan:
-        profile = self.profile
-        program, *rest = profile.argv
-        model = (*profile.model_args, order.model) if order.model and profile.model_args else ()
-        argv = [order.command or program, *rest, *model, *order.args]
-        env = {**profile.env, **(profile.asking_env if order.permissions else {})}
-        if order.model and profile.model_env:
-            env[profile.model_env] = encode({"model": order.model})
-        id = order.agent_session_id
-        before_first = [argv[0], *profile.before_first] if profile.before_first else ()
-        return Plan(
-            argv, env, "open", profile.passes, profile.name, id, id is not None,
-            profile.minute_apart, needs_author=profile.needs_author, before_first=before_first,
-        )  # fmt: skip
 
 
 class AcpTongue:
@@ -149,8 +105,18 @@ class AcpTongue:
                 return [*self._said.whole(), *self._asked_for(said)]
             case {"id": int(id)} if id in self._asked:
                 return self._answered(id, *self._asked.pop(id), said)
+            case {"method": str(method), "params": dict()}:
+                return self._heard(method, as_object(said["params"]))
             case _:
                 return []
+
+    def _heard(self, method: str, params: Json) -> Sequence[Event]:
+        """A notification that the protocol does not know."""
+        return []
+
+    def _failure(self, error: Json) -> Failure:
+        """Why a prompt was answered with an error."""
+        return classify(_signal(error))
 
     def _request(self, method: str, params: Json, message_id: str = "") -> str:
         self._last_id += 1
@@ -206,7 +172,7 @@ class AcpTongue:
         events: list[Event] = [*self._said.whole(), self._usage(result)]
         ended = TurnEnded("aborted" if result.get("stopReason") == "cancelled" else "completed")
         if error:
-            ended = TurnEnded("failed", classify(_signal(error)))
+            ended = TurnEnded("failed", self._failure(error))
         self._failed = self._failed or (ended if error else None)
         if self._turns:
             return events

@@ -34,7 +34,8 @@ class Plan(NamedTuple):
     minute_apart: bool = False  #: its conversation is lost when it is taken up in the same minute
     instructed: bool = False  #: it is told of its role by other means than its prompt
     needs_author: bool = False  #: it hides the person's git configuration from its commands
-    before_first: Sequence[str] = ()  #: run alone before it is started for the first time
+    before_first: Sequence[str] = ()  #: run alone before it is started for the first time,
+    first_env: Mapping[str, str] = {}  #: with this in place of ``env``
 
 
 class Agent(Protocol):

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from spoke.agents.acp import Profile
 from spoke.agents.agent import AUTHOR, Plan
+from spoke.agents.profile import Profile
 
 if TYPE_CHECKING:
     from protocol.ops.wire import StartOrder

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from spoke.agents.acp import Acp, Profile
 from spoke.agents.agent import AUTHOR
+from spoke.agents.profile import Acp, Profile
 
 PROFILE: Final = Profile(
     name="gemini",

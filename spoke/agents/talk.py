@@ -21,6 +21,7 @@ from spoke.agents.tongue import (
     Compacted,
     Denied,
     Event,
+    GoesOn,
     Held,
     Ready,
     Reply,
@@ -195,10 +196,8 @@ class Talk:
 
     def _on(self, event: Event, now: int) -> list[Effect]:
         match event:
-            case Asked():
-                return self._settled(self._questions.ask(event, now))
-            case Withdrawn(id):
-                return self._settled(self._questions.drop(id))
+            case Asked() | Withdrawn() | GoesOn():
+                return self._settled(self._asked(event, now))
             case Reply(line):
                 return [Write(line)]
             case Ready(session_id, version):
@@ -218,6 +217,15 @@ class Talk:
                 return [Tell({"event": "accepted", "messageId": message_id})] if message_id else []
             case _:
                 return [*self._settled([]), Tell(_seen(event))]
+
+    def _asked(self, event: Asked | Withdrawn | GoesOn, now: int) -> Sequence[Effect]:
+        match event:
+            case Asked():
+                return self._questions.ask(event, now)
+            case Withdrawn(id):
+                return self._questions.drop(id)
+            case GoesOn():
+                return []
 
     def _settled(self, effects: Sequence[Effect]) -> list[Effect]:
         """And what it does now: it works, or it waits for an answer."""

@@ -51,6 +51,10 @@ class Held(NamedTuple):
     until: int | None = None
 
 
+class GoesOn(NamedTuple):
+    """Its provider answers again."""
+
+
 class Usage(NamedTuple):
     """Tokens since the usage before; the rest as it stands now. None: not known."""
 
@@ -104,8 +108,8 @@ class Reply(NamedTuple):
 
 
 Event = (
-    Ready | Accepted | Text | ToolStarted | ToolEnded | Held | Usage | Compacted | Denied | Asked
-    | Withdrawn | TurnEnded | Reply
+    Ready | Accepted | Text | ToolStarted | ToolEnded | Held | GoesOn | Usage | Compacted | Denied
+    | Asked | Withdrawn | TurnEnded | Reply
 )  # fmt: skip
 
 #: What it is told of what it asked. cancel: its turn ends.
@@ -176,9 +180,12 @@ def as_object(value: object) -> Json:
     return cast("Json", value) if isinstance(value, dict) else {}
 
 
+def as_list(value: object) -> Sequence[object]:
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
 def as_objects(value: object) -> Sequence[Json]:
-    found = cast("list[object]", value) if isinstance(value, list) else []
-    return [as_object(one) for one in found]
+    return [as_object(one) for one in as_list(value)]
 
 
 def as_int(value: object) -> int:

@@ -28,8 +28,8 @@ def tongue(name: str, start: Start) -> Tongue:
 
             return acp.AcpTongue(gemini.PROFILE, start)
         case "opencode":
-            from spoke.agents import acp, opencode
+            from spoke.agents.opencode import OpencodeTongue
 
-            return acp.AcpTongue(opencode.PROFILE, start)
+            return OpencodeTongue(start)
         case _:
             raise KeyError(name)

@@ -60,16 +60,23 @@ SCENES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
     ),
     "rate_limited": (("prompt", "model: fail rate_limited 99 1", "msg_1"),),
     "context_exhausted": (("prompt", "model: fail context_exhausted", "msg_1"),),
+    "shortened": (("prompt", "model: fail context_exhausted\nmodel: say I go on.", "msg_1"),),
+    "quota_exhausted": (("prompt", "model: fail quota_exhausted 99 1", "msg_1"),),
     "auth_failed": (("prompt", "model: fail auth_failed", "msg_1"),),
     "server_error": (("prompt", "model: fail server_error", "msg_1"),),
 }  # fmt: skip
 _ASKS: Final = [PermissionLayer(rules=["ask *"], answer_within_ms=1)]
 #: They mean nothing by themselves, and what comes later is understood by them.
-_NEEDED: Final = ('"turn/started"', '"agent_message_chunk"', '"usage_update"')
-#: These take an agent minutes of its own patience, and end in what is recorded of another.
+_NEEDED: Final = (
+    '"turn/started"', '"agent_message_chunk"', '"usage_update"', '"_coord/event"',
+)  # fmt: skip
+#: These take an agent minutes of its own patience, or end in what is recorded of another scene.
 LEFT_OUT: Final = frozenset({
-    ("gemini", "rate_limited"), ("gemini", "server_error"), ("gemini", "steered"),
-    ("opencode", "context_exhausted"), ("opencode", "rate_limited"), ("opencode", "server_error"),
+    ("claude", "quota_exhausted"), ("claude", "shortened"),
+    ("codex", "quota_exhausted"), ("codex", "shortened"),
+    ("gemini", "quota_exhausted"), ("gemini", "rate_limited"), ("gemini", "server_error"),
+    ("gemini", "shortened"), ("gemini", "steered"),
+    ("opencode", "context_exhausted"), ("opencode", "server_error"),
 })  # fmt: skip
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import httpx
 import pytest
 
 from protocol.agents import ABILITIES
@@ -32,8 +35,37 @@ async def test_a_limit_is_waited_for_and_the_work_is_done(on_stage: Stage) -> No
     assert log(view.worktree or "")[0] == "Add one"
     assert view.agent_state is not None
     assert view.agent_state.committed is True
-    waits = [one for one in await on.told(id, "activity") if one["activity"] == "rate_limited"]
+    doing = await on.told(id, "activity")
+    waits = [one for one in doing if one["activity"] == "rate_limited"]
     assert bool(waits) == ABILITIES[on.agent].reports_waits
+    assert all("until" in one for one in waits) == (on.agent != "codex")
+    assert doing[-1]["activity"] != "rate_limited"
+
+
+@pytest.mark.parametrize("on_stage", ["opencode"], indirect=True)
+async def test_an_empty_account_is_no_limit_that_will_be_over(on_stage: Stage) -> None:
+    """Both are answered with the same status."""
+    on = on_stage
+    id = await on.spawn("model: fail quota_exhausted 99 1")
+    view = await on.ended(id)
+    assert (view.state, view.reason) == (State.FAILED, "authFailed")
+
+
+@pytest.mark.parametrize("on_stage", ["opencode"], indirect=True)
+async def test_its_port_obeys_nobody_and_its_commands_do_not_see_the_key(on_stage: Stage) -> None:
+    """A command is what knows the port best: that of the process which started it."""
+    on = on_stage
+    looks = "ss -Hltnp | grep pid=$OPENCODE_PID, | grep -o '127.0.0.1:[0-9]*' > port.txt"
+    id = await on.spawn(f"model: sh {looks}; env > env.txt\nmodel: say I looked.")
+    await on.hears(id, "I looked.")
+    worktree = Path((await on.view(id)).worktree or "")
+    (address,) = (worktree / "port.txt").read_text().split()
+    async with httpx.AsyncClient() as stranger:
+        answer = await stranger.get(f"http://{address}/session")
+    assert answer.status_code == httpx.codes.UNAUTHORIZED
+    variables = (worktree / "env.txt").read_text()
+    assert "OPENCODE_SERVER_PASSWORD" not in variables
+    assert "NPM_CONFIG_OFFLINE" not in variables
 
 
 async def test_what_it_cannot_do_is_refused_where_that_is_asked(on_stage: Stage) -> None:

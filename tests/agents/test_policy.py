@@ -18,6 +18,8 @@ from tests.support.world import marked, story
 
 #: Those whose conversations are files that a test can lose.
 KEPT = {"claude": ".claude/projects", "codex": ".codex/sessions"}
+#: How often its provider says no before it gives up, and once more after it was woken.
+REFUSALS = {"claude": 4, "codex": 4, "opencode": 7}
 
 
 async def _open_all(dsn: str) -> None:
@@ -34,12 +36,13 @@ def _done(view: SessionView) -> list[tuple[str, str]]:
     return [(one.kind, one.action) for one in view.failures]
 
 
-@pytest.mark.parametrize("on_stage", sorted(KEPT), indirect=True)
+@pytest.mark.parametrize("on_stage", sorted(REFUSALS), indirect=True)
 async def test_a_limit_parks_it_and_it_goes_on_in_its_conversation(
     on_stage: Stage, hub_database: str
 ) -> None:
     on = on_stage
-    id = await on.spawn("model: fail rate_limited 4 1\n" + COMMIT, stdin="closed")
+    fails = f"model: fail rate_limited {REFUSALS[on.agent]} 1\n"
+    id = await on.spawn(fails + COMMIT, stdin="closed")
     async with asyncio.timeout(100):
         while not (view := await on.view(id)).state.ended:
             if view.limited_until is not None:
@@ -103,6 +106,7 @@ async def test_a_conversation_that_is_shortened_for_ever_is_ended(on_stage: Stag
     id = await on.spawn("model: say I begin.", stdin="closed")
     view = await on.until(id, lambda one: one.failures != [], "ended", patience=100)
     assert _done(view) == [("contextExhausted", "fresh")]
-    assert "did nothing" in view.failures[0].message
+    assert "shortened its conversation" in view.failures[0].message
+    assert await on.told(id, "compacted") != []
     await on.hub.abort(id)
     assert marked(id) == {}

@@ -3,9 +3,9 @@
 
 Its prompts, the last line of what it is told: `say TEXT`, `use TOKENS` (of its context of 100),
 `wait` (until the turn is ended), `stick` (and hear nothing more), `stay` (when its turn is over),
-`fail`, `die`, `full` (in every conversation), `full-once` (unless it took over), `limit-once SECONDS`
-(by its provider, unless it is resumed), `ask COMMAND` (and `|` COMMAND: both at once), of which it
-says what came. It takes nothing back.
+`fail`, `die`, `full` (in every conversation), `full-once` (unless it took over), `limit-once
+SECONDS` (by its provider, unless it is resumed), `ask COMMAND` (and `|` COMMAND: both at once), of
+which it says what came. It takes nothing back.
 """
 
 from __future__ import annotations

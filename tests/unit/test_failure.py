@@ -15,6 +15,7 @@ CAPTURED = {
         Signal("", 400, "The input token count (1100000) exceeds the maximum number of tokens"),
         Signal("", None, "Internal error: This model's maximum context length is 200000 tokens."),
         Signal("", 413, ""),
+        Signal("ContextOverflowError", None, "Input exceeds context window of this model"),
     ],
     FailureKind.RATE_LIMITED: [
         Signal("rate_limit", 429, ""),
@@ -30,6 +31,8 @@ CAPTURED = {
         Signal("", 400, "API key not valid. Please pass a valid API key."),
         Signal("", None, "Not logged in · Please run /login"),
         Signal("", None, "Missing environment variable: `OPENAI_API_KEY`."),
+        Signal("ProviderAuthError", None, ""),
+        Signal("insufficient_quota", 429, "You exceeded your current quota"),
         Signal("billing_error", 400, "Your credit balance is too low"),
     ],
     FailureKind.CONVERSATION_LOST: [
@@ -46,6 +49,8 @@ CAPTURED = {
         Signal("", 500, "The server had an error"),
         Signal("error_during_execution", None, "the agent ended: exit code 1"),
         Signal("", None, "Internal error"),
+        Signal("APIError", None, "Cannot connect to API"),
+        Signal("UnknownError", None, "odd"),
     ],
     FailureKind.UNKNOWN: [Signal("", 400, "Invalid value"), Signal("", None, "")],
 }

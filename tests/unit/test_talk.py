@@ -16,6 +16,7 @@ from spoke.agents.tongue import (
     Compacted,
     Denied,
     Event,
+    GoesOn,
     Held,
     Ready,
     Reply,
@@ -199,6 +200,15 @@ def test_what_it_means_is_told() -> None:
         {"event": "denied", "what": "rm"},
     ]
     assert on.talk.denied == "rm"
+
+
+def test_it_works_again_when_its_provider_answers() -> None:
+    on = Floor().opened()
+    on.tongue.means = [Held("rate_limit", 5), GoesOn(), GoesOn()]
+    assert told(on.talk.hear("line", 0)) == [
+        {"event": "activity", "activity": "rate_limited", "note": "rate_limit", "until": 5},
+        {"event": "activity", "activity": "busy"},
+    ]
 
 
 def test_what_a_dying_turn_says_does_not_make_it_busy() -> None:

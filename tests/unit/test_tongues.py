@@ -12,11 +12,13 @@ from protocol.agents import is_named
 from protocol.failure import FailureKind
 from protocol.ops.wire import PermissionLayer, StartOrder
 from spoke.agents import table
+from spoke.agents.opencode import NEWS, PLUGIN
 from spoke.agents.tongue import (
     Accepted,
     Asked,
     Compacted,
     Denied,
+    GoesOn,
     Held,
     Ready,
     Reply,
@@ -48,7 +50,8 @@ ENDS = {
     "interrupted": "completed", "steered": "completed",
     "rate_limited_once": "completed", "rate_limited": FailureKind.RATE_LIMITED,
     "context_exhausted": FailureKind.CONTEXT_EXHAUSTED, "auth_failed": FailureKind.AUTH_FAILED,
-    "server_error": FailureKind.SDK_ERROR,
+    "server_error": FailureKind.SDK_ERROR, "shortened": "completed",
+    "quota_exhausted": FailureKind.AUTH_FAILED,
 }  # fmt: skip
 
 
@@ -94,6 +97,7 @@ def test_noise_means_nothing(agent: str) -> None:
         {"type": "command_lifecycle", "state": "started", "command_uuid": "nobody's"},
         {"type": "control_response", "response": {"request_id": "another"}},
         {"type": "rate_limit_event", "rate_limit_info": {"status": "allowed"}},
+        {"method": NEWS, "params": {}}, {"method": NEWS, "params": {"sessionId": ""}},
     ]  # fmt: skip
     for one in noise:
         assert heard(me, one) == [], one
@@ -477,12 +481,52 @@ def test_an_agent_is_told_of_its_model_and_its_role() -> None:
     assert argv[argv.index("--model") + 1] == "m-1"
     assert argv[argv.index("--append-system-prompt") + 1] == "Be kind."
     assert list(table.find("gemini").plan(order, "s/1").argv)[2:4] == ["--model", "m-1"]
-    env = table.find("opencode").plan(order, "s/1").env
-    assert json.loads(env["OPENCODE_CONFIG_CONTENT"]) == {"model": "m-1"}
+    assert _settings(order) == {"plugin": [PLUGIN], "model": "m-1"}
     said = "\n".join(_opened(tongue("codex", Start("/w", model="m-1", instructions="Be kind."))))
     assert '"model":"m-1"' in said
     assert '"developerInstructions":"Be kind."' in said
     assert not table.find("gemini").plan(order, "s/1").instructed
+
+
+def _settings(order: StartOrder) -> object:
+    return json.loads(table.find("opencode").plan(order, "s/1").env["OPENCODE_CONFIG_CONTENT"])
+
+
+@pytest.mark.parametrize(
+    ("ordered", "given"),
+    [
+        ('{"model": "m-0", "plugin": ["theirs"]}', {"model": "m-0", "plugin": ["theirs", PLUGIN]}),
+        ('{"plugin": "no list"}', {"plugin": [PLUGIN]}),
+        ("not JSON", {"plugin": [PLUGIN]}),
+    ],
+)
+def test_opencode_is_given_our_settings_beside_those_that_were_ordered(
+    ordered: str, given: object
+) -> None:
+    assert _settings(ORDER) == {"plugin": [PLUGIN]}
+    env = {"OPENCODE_CONFIG_CONTENT": ordered}
+    assert _settings(ORDER.model_copy(update={"env": env})) == given
+
+
+def test_opencode_has_a_key_to_its_port_that_nobody_can_guess() -> None:
+    opencode = table.find("opencode")
+    keys = {
+        opencode.plan(ORDER.model_copy(update={"credential": secret}), "s/1").env[name]
+        for secret in ("one", "two")
+        for name in ("OPENCODE_SERVER_PASSWORD",)
+    }
+    assert len(keys) == 2
+    assert all(len(key) == 64 for key in keys)
+    assert "OPENCODE_SERVER_PASSWORD" not in table.find("gemini").plan(ORDER, "s/1").env
+
+
+def test_before_its_first_start_opencode_may_fetch_what_its_settings_name() -> None:
+    plan = table.find("opencode").plan(ORDER, "s/1")
+    assert plan.before_first == ["opencode", "session", "list"]
+    assert plan.env["NPM_CONFIG_OFFLINE"] == "true"
+    assert "NPM_CONFIG_OFFLINE" not in plan.first_env
+    assert plan.first_env["OPENCODE_CONFIG_CONTENT"] == plan.env["OPENCODE_CONFIG_CONTENT"]
+    assert "NPM_CONFIG_FETCH_TIMEOUT" not in plan.env
 
 
 def test_an_agent_that_is_held_by_rules_asks() -> None:
@@ -524,6 +568,73 @@ def test_claude_hears_a_message_once_and_what_the_order_says_each_time() -> None
     assert "uuid" not in json.loads(one)
     (first,), (again,) = me.prompt("hello", "msg_1"), me.prompt("hello", "msg_1")
     assert json.loads(first)["uuid"] == json.loads(again)["uuid"]
+
+
+def _news_of_opencode(me: Tongue, type: str, session: str = "s", **more: object) -> list[object]:
+    params = {"type": type, "sessionId": session, **more}
+    return heard(me, {"jsonrpc": "2.0", "method": NEWS, "params": params})
+
+
+def test_opencode_takes_up_what_it_was_told_together() -> None:
+    me = _open_acp()
+    first = json.loads(me.prompt("one", "msg_1")[0])["id"]
+    refused = json.loads(me.steer("two", "msg_2")[0])["id"]
+    assert _news_of_opencode(me, "told", messageId="a") == []
+    assert heard(me, {"id": refused, "error": {"code": -32603, "message": "no"}})[0] == Usage()
+    me.steer("three", "msg_3")
+    assert _news_of_opencode(me, "told", "of a subagent", messageId="x") == []
+    assert _news_of_opencode(me, "told", messageId="b") == []
+    assert _news_of_opencode(me, "told", messageId="nobody's") == []
+    assert _news_of_opencode(me, "answers", messageId="nobody's") == []
+    assert _news_of_opencode(me, "answers", messageId="b") == [Accepted("msg_1"), Accepted("msg_3")]
+    assert _news_of_opencode(me, "answers", messageId="b") == []
+    assert heard(me, {"id": first, "result": {"stopReason": "end_turn"}}) == [Usage()]
+
+
+def test_opencode_and_its_subagents_wait_and_use_tokens() -> None:
+    me = _open_acp()
+    assert _news_of_opencode(me, "waits", "its", message="slow", until=5) == [Held("slow", 5)]
+    assert _news_of_opencode(me, "waits", message="slow") == [Held("slow")]
+    assert _news_of_opencode(me, "goesOn", "its") == [GoesOn()]
+    asked = json.loads(me.prompt("one", "msg_1")[0])["id"]
+    used = {"tokensIn": 7, "tokensOut": 2, "model": "p/m"}
+    assert _news_of_opencode(me, "used", "its", **used) == [Usage(7, 2, model="p/m")]
+    answered = {"stopReason": "end_turn", "usage": {"inputTokens": 3, "outputTokens": 1}}
+    assert heard(me, {"id": asked, "result": answered})[0] == Usage()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"name": "APIError", "status": 429, "retryAt": 9_000}, FailureKind.RATE_LIMITED),
+        ({"name": "APIError", "status": 401, "retryAt": 9_000}, FailureKind.AUTH_FAILED),
+        ({"name": "ProviderAuthError"}, FailureKind.AUTH_FAILED),
+        ({"name": "ContextOverflowError", "message": "429"}, FailureKind.CONTEXT_EXHAUSTED),
+        ({"name": "UnknownError", "message": "odd"}, FailureKind.SDK_ERROR),
+    ],
+)
+def test_opencode_names_its_errors(error: dict[str, object], kind: FailureKind) -> None:
+    me = _open_acp()
+    asked = json.loads(me.prompt("one", "msg_1")[0])["id"]
+    assert _news_of_opencode(me, "failed", "of a subagent", name="ContextOverflowError") == []
+    assert _news_of_opencode(me, "failed", **error) == []
+    *_, ended = heard(me, {"id": asked, "error": {"message": "Internal error: overloaded"}})
+    assert isinstance(ended, TurnEnded)
+    assert ended.failure is not None
+    assert ended.failure.kind is kind
+    assert ended.failure.retry_at == (9_000 if kind is FailureKind.RATE_LIMITED else None)
+
+
+def test_an_error_that_opencode_got_over_is_not_why_it_failed() -> None:
+    me = _open_acp()
+    asked = json.loads(me.prompt("one", "msg_1")[0])["id"]
+    _news_of_opencode(me, "failed", name="ContextOverflowError")
+    assert _news_of_opencode(me, "compacted") == [Compacted()]
+    _news_of_opencode(me, "answers", messageId="b")
+    *_, ended = heard(me, {"id": asked, "error": {"message": "Rate limit reached"}})
+    assert isinstance(ended, TurnEnded)
+    assert ended.failure is not None
+    assert ended.failure.kind is FailureKind.RATE_LIMITED
 
 
 def test_a_conversation_that_was_shortened_is_told() -> None:
