@@ -224,7 +224,7 @@ class Talk:
                 return self._questions.ask(event, now)
             case Withdrawn(id):
                 return self._questions.drop(id)
-            case GoesOn():
+            case _:
                 return []
 
     def _settled(self, effects: Sequence[Effect]) -> list[Effect]:
