@@ -34,6 +34,7 @@ from protocol.ops.spawning import (
     Until,
 )
 from protocol.ops.spokes import SpokeView
+from protocol.sandbox import Sandbox
 from protocol.session import State
 
 
@@ -62,6 +63,7 @@ class Work(TypedDict, total=False):
     grant_depth: int
     grant_children: int
     permissions: Permissions | Mapping[str, object]
+    sandbox: Sandbox
     role: str
     model: str
     assignment: Assignment | Mapping[str, object]

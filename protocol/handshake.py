@@ -11,6 +11,7 @@ from protocol.errors import FailedPrecondition
 from protocol.limits import ACK_BYTES, ACK_FRAMES, OLDEST_VERSION, PROTOCOL_VERSION
 from protocol.ops.shapes import Attempt, Count, Flag, Labels, Shape, Word
 from protocol.ops.wire import InventoryItem
+from protocol.sandbox import Sandbox
 
 INITIALIZE: Final = "initialize"
 DETAIL_BYTES: Final = 4_096
@@ -40,6 +41,9 @@ class SpokeHello(Shape):
     boot_id: Word  #: new at each boot of the machine
     slots: Annotated[StrictInt, Field(ge=0, le=10_000)]
     labels: Labels = {}
+    sandboxes: Annotated[list[Sandbox], Field(max_length=8)] = [
+        "off"
+    ]  #: that it can hold a session in
     last_seq: Count  #: the last order on its disk
     inventory: Annotated[list[InventoryItem], Field(max_length=4_096)] = []
     detail: Detail = {}

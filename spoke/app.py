@@ -11,7 +11,7 @@ from pathlib import Path
 
 from protocol import tokens
 from protocol.ops.spokes import Enrolled
-from spoke import attempts, authors, enrollment, groups, identity, inventory, link, lock
+from spoke import attempts, authors, enrollment, groups, identity, inventory, link, lock, trial
 from spoke.attempts import Attempts
 from spoke.clones import Clones
 from spoke.connection import Exchange
@@ -26,6 +26,7 @@ from spoke.pulse import Pulse
 from spoke.saves import Saves
 from spoke.settings import SpokeSettings
 from spoke.tidying import Tidier
+from spoke.trial import Found
 from spoke.uplink import Uplink
 from spoke.worktrees import Worktrees
 
@@ -50,13 +51,16 @@ async def join(settings: SpokeSettings, join_string: str, name: str | None = Non
 async def run(settings: SpokeSettings) -> None:
     """Serve the hub until cancelled; agents that run then go on.
 
-    Raises FailedPrecondition (NOT_ENROLLED, SPOKE_RUNNING, NO_GIT), DataLoss (JOURNAL_DAMAGED).
+    Raises FailedPrecondition (NOT_ENROLLED, SPOKE_RUNNING, NO_GIT, SANDBOX_UNAVAILABLE), DataLoss
+    (JOURNAL_DAMAGED).
     """
     settings.places.make()
+    holds = trial.hold()
+    holds.narrowest(settings.sandbox_floor)
     with lock.hold(settings.places.lock):
         mine = identity.load(settings.places)
-        async with _house(settings, mine) as house:
-            me = await inventory.look(settings, house.git, house.kills_by)
+        async with _house(settings, mine, holds) as house:
+            me = await inventory.look(settings, house.git, house.kills_by, holds)
             caller = link.Caller(
                 mine,
                 identity.own_key(settings.places),
@@ -74,7 +78,7 @@ class _House:
 
 
 @asynccontextmanager
-async def _house(settings: SpokeSettings, mine: Identity) -> AsyncGenerator[_House]:
+async def _house(settings: SpokeSettings, mine: Identity, holds: Found) -> AsyncGenerator[_House]:
     """Everything but the link; closed in the order in which the rooms need each other."""
     places = settings.places
     async with AsyncExitStack() as stack:
@@ -121,6 +125,7 @@ async def _house(settings: SpokeSettings, mine: Identity) -> AsyncGenerator[_Hou
             author=await authors.find(git, os.environ),
             url=",".join(map(str, mine.addresses)),
             tools=Path(sysconfig.get_path("scripts")),
+            holds=holds,
         )
         held = Attempts(rooms)
         stack.push_async_callback(held.close)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Final, cast
 
 from protocol.errors import DataLoss
@@ -44,6 +45,8 @@ class Folder:
         self.spool = self.path / "spool"
         self.prompt = self.path / "prompt.md"
         self.credential = self.path / "credential"
+        self._word = self.path / "word"
+        self.temp = self.path / "tmp"  # of an agent in a sandbox
         self._launched = self.path / "launched"
         self._exit = self.path / "exit.json"
 
@@ -55,6 +58,14 @@ class Folder:
         self.make()
         write_whole(str(self.prompt), prompt.encode(errors="replace"))
         write_whole(str(self.credential), credential.encode())
+        write_whole(str(self._word), token_hex(16).encode())
+
+    def word(self) -> str:
+        """By which its supervisor knows us; who is in a sandbox cannot read it."""
+        try:
+            return self._word.read_text()
+        except FileNotFoundError:
+            return ""
 
     def mark_launched(self) -> None:
         """From here on a supervisor may have it, whether or not we live to hear of that."""

@@ -29,6 +29,8 @@ from pathlib import Path
 from typing import Final
 
 _SHARED: Final = ("objects", "refs", "packed-refs", "logs", "shallow")
+_NARROW: Final = {"refs": ("heads", "tags", "remotes"), "logs/refs": ("heads", "remotes")}
+_PACKED: Final = "packed"
 _HEAD: Final = "ref: refs/heads/main\n"  # a view is bare: this names no branch in use
 _CONFIG: Final = """\
 [core]
@@ -81,6 +83,37 @@ def _build_view(view: Path, shared: str, config: str, *, worktrees: str | None) 
         (view / name).symlink_to(f"{shared}/{name}")
     if worktrees is not None:
         (view / "worktrees").symlink_to(worktrees)
+
+
+def narrow(view: Path, clone: Path) -> None:
+    """Shares branches, tags and what was fetched, and no other refs: of an agent in a sandbox.
+
+    Its stash, its notes and the refs that are packed are its own; what others have saved is out of
+    its sight. git locks what is packed in its folder, so that this has to be one of its own.
+    """
+    for folder, shared in _NARROW.items():
+        if (view / folder.partition("/")[0]).is_symlink():
+            (view / folder.partition("/")[0]).unlink()
+        (view / folder).mkdir(parents=True, exist_ok=True)
+        for name in shared:
+            (clone / folder / name).mkdir(parents=True, exist_ok=True)
+            if not (view / folder / name).is_symlink():
+                (view / folder / name).symlink_to(clone / folder / name)
+    packed = view / _PACKED / "packed-refs"
+    packed.parent.mkdir(exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        packed.write_bytes((clone / "packed-refs").read_bytes())
+    link = view / "packed-refs"
+    if link.readlink() != packed:
+        link.unlink()
+        link.symlink_to(packed)
+
+
+def written(view: Path, clone: Path) -> list[str]:
+    """What git writes where `narrow` was, beside the worktree and its admin directory."""
+    shared = [clone / folder / name for folder, names in _NARROW.items() for name in names]
+    own = [view / name for name in ("refs", "logs", _PACKED)]
+    return [str(path) for path in (clone / "objects", *shared, *own)]
 
 
 def build_admin(admin: Path, *, head: str, tree: Path, view: Path) -> None:

@@ -23,15 +23,18 @@ class Supervisor:
         self._wire = wire
 
     @classmethod
-    async def connect(cls, socket_path: Path, on_spool: Callable[[int], None]) -> Supervisor:
+    async def connect(
+        cls, socket_path: Path, on_spool: Callable[[int], None], word: str = ""
+    ) -> Supervisor:
         """``on_spool`` gets the last record's number, at once and whenever the spool grew.
+        ``word``: by which it knows us.
 
         Raises UNAVAILABLE when nobody listens there, or too many wait to be heard.
         """
         loop = asyncio.get_running_loop()
         try:
             transport, wire = await loop.create_unix_connection(
-                lambda: _Wire(on_spool), str(socket_path)
+                lambda: _Wire(on_spool, word), str(socket_path)
             )
             _check_connected(transport)
         except OSError as error:
@@ -87,8 +90,9 @@ class Supervisor:
 class _Wire(asyncio.Protocol):
     """JSON lines over the socket."""
 
-    def __init__(self, on_spool: Callable[[int], None]) -> None:
+    def __init__(self, on_spool: Callable[[int], None], word: str) -> None:
         self._on_spool = on_spool
+        self._known_by = {"word": word} if word else {}
         self._transport: asyncio.Transport | None = None
         self._rest = b""
         self._last_id = 0
@@ -104,7 +108,7 @@ class _Wire(asyncio.Protocol):
         future: asyncio.Future[Mapping[str, object]]
         future = asyncio.get_running_loop().create_future()
         self._waiting[id] = future
-        self._transport.write(json.dumps({"id": id, **body}).encode() + b"\n")
+        self._transport.write(json.dumps({"id": id, **self._known_by, **body}).encode() + b"\n")
         try:
             return await future
         finally:

@@ -10,6 +10,7 @@ from typing import Final
 
 from protocol import variables
 from protocol.ops.wire import StartOrder
+from protocol.sandbox import Sandbox
 from spoke import environment, mission
 from spoke.agents import table
 from spoke.agents.agent import Plan
@@ -25,7 +26,10 @@ from spoke.saves import Saves
 from spoke.settings import SpokeSettings
 from spoke.supervisor.assignment import TalkOrder
 from spoke.tidying import Tidier
+from spoke.trial import Found
 from spoke.uplink import Uplink
+from spoke.walls import Walls
+from spoke.walls import make as walls_of
 from spoke.worktrees import Worktrees
 
 _log = logging.getLogger(__name__)
@@ -49,19 +53,23 @@ class Rooms:
     author: Mapping[str, str]  #: who commits, for agents that hide the person's git configuration
     url: str
     tools: Path  #: where our own `coordctl` is
+    holds: Found  #: in which sandboxes
 
 
 @dataclass(frozen=True, slots=True)
 class Outfit:
     worktree: Worktree
     plan: Plan
+    walls: Walls | None  #: that hold its agent
 
 
 async def make(key: Key, order: StartOrder, folder: Folder, rooms: Rooms) -> Outfit:
     """The worktree and the files; what needs neither is checked first.
 
-    Raises CallError: AGENT_UNKNOWN, NO_COMMAND, BAD_ENV, and what `Worktrees.make` raises.
+    Raises CallError: AGENT_UNKNOWN, NO_COMMAND, BAD_ENV, SANDBOX_UNAVAILABLE, and what
+    `Worktrees.make` raises.
     """
+    level = rooms.holds.narrowest(order.sandbox, rooms.settings.sandbox_floor)
     plan = table.find(order.agent).plan(order, str(key))
     variables.check(order.env)
     try:
@@ -69,7 +77,7 @@ async def make(key: Key, order: StartOrder, folder: Folder, rooms: Rooms) -> Out
     except OSError as error:
         _log.warning("no supervisor in advance: %s", error)
     worktree = await both(
-        _furnish(order, folder, rooms, plan),
+        _furnish(str(key), order, folder, rooms, plan, level),
         rooms.worktrees.make(
             key.session_id,
             order.repo,
@@ -81,14 +89,26 @@ async def make(key: Key, order: StartOrder, folder: Folder, rooms: Rooms) -> Out
     )
     if order.mission:
         await in_thread(mission.write, worktree.path, order.mission)
-    return Outfit(worktree, plan)
+    walls = None
+    if level != "off":
+        clone, place, _ = rooms.worktrees.known(worktree.path)
+        ground = level, clone.path, place, folder, plan, rooms.settings, rooms.environ
+        walls = await in_thread(walls_of, *ground)
+    return Outfit(worktree, plan, walls)
 
 
-async def _furnish(order: StartOrder, folder: Folder, rooms: Rooms, plan: Plan) -> None:
+async def _furnish(
+    key: str, order: StartOrder, folder: Folder, rooms: Rooms, plan: Plan, level: Sandbox
+) -> None:
     await in_thread(folder.furnish, instructed(order, plan), order.credential)
-    if plan.before_first:
-        env = environment.of_agent(rooms.environ, order.env, plan._replace(env=plan.first_env))
-        await rooms.first_starts.over(plan.before_first, env, folder.path)
+    if not plan.before_first:
+        return
+    if level != "off":
+        # Nothing holds what is run here: so no program and no variable of the order is taken.
+        order = order.model_copy(update={"command": None, "args": [], "env": {}})
+        plan = table.find(order.agent).plan(order, key)
+    env = environment.of_agent(rooms.environ, order.env, plan._replace(env=plan.first_env))
+    await rooms.first_starts.over(plan.before_first, env, folder.path)
 
 
 def assignment(
@@ -117,13 +137,7 @@ def assignment(
         "dir": str(folder.path),
         "socket": str(folder.socket),
         "argv": list(plan.argv),
-        "env": environment.build(
-            {**rooms.environ, **(rooms.author if plan.needs_author else {})},
-            order.env,
-            plan,
-            bearings,
-            rooms.tools,
-        ),
+        "env": _environment(order, rooms, outfit, bearings),
         "cwd": str(worktree.path),
         "stdin": plan.stdin,
         "starting": {
@@ -131,6 +145,7 @@ def assignment(
             "branch": worktree.branch,
             "baseCommit": worktree.base_commit,
             "repo": worktree.repo,
+            "sandbox": outfit.walls.level if outfit.walls else "off",
         },
         "ladder": {
             "termMs": settings.term_ms,
@@ -143,7 +158,18 @@ def assignment(
         if order.fence_ms is None
         else {"path": str(settings.places.contact), "ms": order.fence_ms},
         "talk": _talk(order, outfit, settings, told=told),
+        "walls": outfit.walls and outfit.walls.rules,
+        "word": folder.word(),
     }
+
+
+def _environment(
+    order: StartOrder, rooms: Rooms, outfit: Outfit, bearings: Bearings
+) -> dict[str, str]:
+    plan, walls = outfit.plan, outfit.walls
+    ours = {**rooms.environ, **(rooms.author if plan.needs_author else {})}
+    env = environment.build(ours, order.env, plan, bearings, rooms.tools)
+    return env if walls is None else {**env, **walls.told(env)}
 
 
 def _talk(

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from protocol.errors import FailedPrecondition
 from protocol.ops.shapes import Labels
+from protocol.sandbox import Sandbox
 from spoke.spool import LIMIT_BYTES
 
 _SOCKET_MAX: Final = 100  #: bytes; the kernel takes 107
@@ -48,6 +49,9 @@ class SpokeSettings(BaseModel):
         default=120_000, ge=0, description="of silence of a busy agent, until it is told; 0: never"
     )
     spool_bytes: int = Field(default=LIMIT_BYTES, ge=2 << 20, description="for each attempt")
+    sandbox_floor: Sandbox = Field(default="off", description="whatever is asked for")
+    sandbox_writes: tuple[Path, ...] = Field(default=(), description="open to all in a sandbox")
+    hidden: tuple[Path, ...] = Field(default=(), description="from all in a sandbox")
 
     @property
     def places(self) -> Places:

@@ -30,7 +30,8 @@ class Watch:
         """
         while True:
             try:
-                self._line = await Supervisor.connect(self._folder.socket, self._on_spool)
+                word = await in_thread(self._folder.word)
+                self._line = await Supervisor.connect(self._folder.socket, self._on_spool, word)
             except Unavailable:
                 pass
             else:

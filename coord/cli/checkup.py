@@ -149,7 +149,8 @@ async def _spokes(link: Hub) -> list[Check]:
 
 def _spoke(one: SpokeView) -> Check:
     detail = one.detail
-    says = [f"{key} {detail[key]}" for key in ("killMethod", "sandbox", "git") if key in detail]
+    known = ("killMethod", "sandbox", "sandboxFloor", "git")
+    says = [f"{key} {detail[key]}" for key in known if key in detail]
     says += agents(one)
     good = one.state == "online"
     return Check(

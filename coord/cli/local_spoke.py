@@ -22,6 +22,7 @@ from coord.cli.asking import duration, pair
 from coord.cli.exits import Exit
 from coord.cli.groups import Group
 from protocol.errors import InvalidArgument
+from protocol.sandbox import SANDBOXES
 
 if TYPE_CHECKING:
     from spoke.settings import SpokeSettings
@@ -58,6 +59,17 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--quiet-after", metavar="TIME", type=duration,
         help="when the silence of a busy agent is told of; 2m, 0: never",
     )  # fmt: skip
+    parser.add_argument("--sandbox-floor", choices=SANDBOXES, help="what holds each session here")
+    parser.add_argument(
+        "--sandbox-write",
+        metavar="DIR",
+        type=Path,
+        action="append",
+        help="open to all in sandboxes",
+    )
+    parser.add_argument(
+        "--sandbox-hide", metavar="DIR", type=Path, action="append", help="not read in sandboxes"
+    )
 
 
 def _settings(args: argparse.Namespace) -> SpokeSettings:
@@ -73,6 +85,9 @@ def _settings(args: argparse.Namespace) -> SpokeSettings:
         said["quiet_ms"] = args.quiet_after
     if args.label:
         said["labels"] = dict(args.label)
+    said |= {"sandbox_floor": args.sandbox_floor} if args.sandbox_floor else {}
+    said |= {"sandbox_writes": tuple(args.sandbox_write)} if args.sandbox_write else {}
+    said |= {"hidden": tuple(args.sandbox_hide)} if args.sandbox_hide else {}
     try:
         return SpokeSettings.model_validate(said)
     except ValidationError as error:

@@ -14,6 +14,7 @@ from typing import Final
 from hub.app import RunningHub
 from protocol.aio.dial import address
 from protocol.errors import AlreadyExists, Conflict
+from protocol.sandbox import Sandbox
 from spoke import app, identity
 from spoke.settings import SpokeSettings
 
@@ -25,13 +26,17 @@ LONGEST_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 30.0
 
 
-async def enrolled(hub: RunningHub, data: Path, slots: int | None) -> tuple[SpokeSettings, str]:
+async def enrolled(
+    hub: RunningHub, data: Path, slots: int | None, floor: Sandbox | None
+) -> tuple[SpokeSettings, str]:
     """The spoke of this data directory and its name; joined the ordinary way if it is new.
 
     A spoke that belongs to another hub (another database) keeps its folder, and a new one is made.
     """
-    said = {"slots": slots} if slots is not None else {}
-    settings = SpokeSettings.model_validate({"state": data / "spoke", **said})
+    said: dict[str, object] = {"state": data / "spoke", "hidden": (data,)}
+    said |= {"slots": slots} if slots is not None else {}
+    said |= {"sandbox_floor": floor} if floor is not None else {}
+    settings = SpokeSettings.model_validate(said)
     if app.is_enrolled(settings) and identity.load(settings.places).hub_id != hub.hub_id:
         settings = settings.model_copy(update={"state": data / f"spoke-{hub.hub_id}"})
     if app.is_enrolled(settings):
@@ -111,6 +116,8 @@ class Nursery:
         argv = [
             "spoke", "run", "--state", str(self._settings.state),
             "--slots", str(self._settings.slots), "--die-with-parent", str(os.getpid()),
+            "--sandbox-floor", self._settings.sandbox_floor,
+            *(word for folder in self._settings.hidden for word in ("--sandbox-hide", str(folder))),
         ]  # fmt: skip
         # -P: the folder that `up` was started in is not to be imported from. A session of its own,
         # so that Ctrl-C reaches it through us and not beside us.

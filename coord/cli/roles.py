@@ -26,6 +26,7 @@ ROLES: Sequence[Column[RoleView]] = (
     Column("MODEL", lambda r: r.model or "-"),
     Column("WHAT", lambda r: r.description),
     Column("FROM", lambda r: "built in" if r.built_in else "file"),
+    Column("SANDBOX", lambda r: r.sandbox or "-"),
     Column("MAY", _permissions, wide=True),
     Column("ENV", lambda r: " ".join(r.env), wide=True),
 )

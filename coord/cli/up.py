@@ -26,6 +26,7 @@ from hub.embedded.cluster import Cluster
 from hub.embedded.owner import Owner
 from hub.settings import HubSettings
 from protocol.errors import CallError, Internal
+from protocol.sandbox import SANDBOXES
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_serving(parser)
     parser.add_argument("--data", metavar="DIR", type=Path, help="database, spoke and token")
     parser.add_argument("--slots", metavar="N", type=int, help="how many sessions at once")
+    parser.add_argument("--sandbox-floor", choices=SANDBOXES, help="what holds each session here")
     parser.add_argument("--no-spoke", action="store_true", help="no agents on this machine")
     parser.epilog = "example: coordctl up"
     parser.set_defaults(run=run)
@@ -83,7 +85,7 @@ async def _start(args: argparse.Namespace, data: Path, stack: AsyncExitStack) ->
     _write_context(hub, token)
     if args.no_spoke:
         return _House(hub, token, database, cluster, "none (--no-spoke)", None)
-    mine, name = await enrolled(hub, data, args.slots)
+    mine, name = await enrolled(hub, data, args.slots, args.sandbox_floor)
     nursery = Nursery(mine)
     stack.push_async_callback(nursery.stop)
     await nursery.start()

@@ -85,6 +85,7 @@ SESSIONS: Sequence[Column[SessionView]] = (
     Column("WHY", lambda s: s.reason or _waits(s) or _parked(s)),
     Column("ATTEMPT", lambda s: str(s.attempt), wide=True),
     Column("AGENT", lambda s: s.agent, wide=True),
+    Column("SANDBOX", lambda s: s.sandbox, wide=True),
     Column("PARENT", lambda s: s.parent_session_id or "-", wide=True),
     Column("LABELS", lambda s: labels(s.labels), wide=True),
     Column("WORKTREE", lambda s: s.worktree or "-", wide=True),
@@ -133,6 +134,7 @@ SPOKES: Sequence[Column[SpokeView]] = (
     Column("LABELS", lambda s: labels(s.labels)),
     Column("ID", lambda s: s.spoke_id, wide=True),
     Column("VERSION", lambda s: s.version or "", wide=True),
+    Column("SANDBOXES", lambda s: ",".join(s.sandboxes), wide=True),
     Column(
         "DETAIL",
         lambda s: " ".join(f"{name}={value}" for name, value in s.detail.items()),
@@ -206,6 +208,7 @@ def session_facts(one: SessionView, tree: TreeUsage | None = None) -> list[tuple
         ("base", one.base_commit or ""),
         ("worktree", one.worktree or ""),
         ("agent", one.agent),
+        ("sandbox", one.sandbox),
         ("account", _limited(one)),
         *_agent(one.agent_state),
         *_failures(one),

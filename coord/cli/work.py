@@ -19,6 +19,7 @@ from protocol.agents import ABILITIES, is_named
 from protocol.errors import InvalidArgument
 from protocol.ops.spawning import Fallback
 from protocol.permissions import rule
+from protocol.sandbox import SANDBOXES
 
 PROMPT_MAX: Final = 256 * 1024  #: characters
 
@@ -70,6 +71,7 @@ def add_work(parser: argparse.ArgumentParser) -> None:
     may.add_argument(
         "--otherwise", choices=["allow", "ask", "deny"], help="where no rule matches; allow"
     )
+    may.add_argument("--sandbox", choices=SANDBOXES, help="what holds it; that of its role, or off")
     may.add_argument("--answer-within", metavar="TIME", type=duration, help="what it asks; 10m")
     may.add_argument("--unanswered", choices=["allow", "deny"], help="by then; deny")
     tree = parser.add_argument_group("its place in the tree, and for how long")
@@ -107,6 +109,7 @@ async def work_of(hub: Hub, args: argparse.Namespace) -> dict[str, object]:
         "queue_timeout_ms": args.queue_timeout,
         "max_silence_ms": args.max_silence,
         "permissions": _permissions(args),
+        "sandbox": args.sandbox,
         "role": args.role,
         "model": args.model,
         "assignment": _assignment(args.assignment),

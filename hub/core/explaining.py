@@ -51,6 +51,7 @@ class Situation:
     spoke_seen_at: datetime | None
     wanted_spoke: str | None
     requires: dict[str, str]
+    sandbox: str
     queue_deadline: datetime | None
     run_deadline: datetime | None
     exit_code: int | None
@@ -149,9 +150,13 @@ def _tried(now: Situation) -> str:
 
 def _wants(now: Situation) -> str:
     if now.wanted_spoke:
-        return f"is {now.wanted_spoke}"
+        return f"is {now.wanted_spoke}{_held(now)}"
     labels = ", ".join(f"{key}={value}" for key, value in now.requires.items())
-    return f"carries {labels}" if labels else "is left"
+    return (f"carries {labels}" if labels else "is left") + _held(now)
+
+
+def _held(now: Situation) -> str:
+    return "" if now.sandbox == "off" else f" and can hold it in the sandbox {now.sandbox}"
 
 
 def _starting(now: Situation) -> Story:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pydantic import JsonValue
 
@@ -10,6 +10,7 @@ from protocol.agents import ABILITIES
 from protocol.errors import FailedPrecondition
 from protocol.ops.questions import Permissions
 from protocol.ops.spawning import Work
+from protocol.sandbox import Sandbox
 
 
 def layer(said: Permissions | None) -> list[JsonValue]:
@@ -33,6 +34,20 @@ def check_asks(params: Work, layers: Sequence[JsonValue]) -> None:
             f"the {agent} agent cannot be asked before it does something",
             advice=f"choose an agent that asks ({able}), or give no permissions",
         )
+
+
+def check_holds(spoke: str, sandboxes: Collection[str] | None, wanted: Sandbox) -> None:
+    """``sandboxes``: what the spoke said when it came last; None: it may say something else.
+
+    Raises FailedPrecondition (SANDBOX_UNAVAILABLE).
+    """
+    if sandboxes is None or wanted in sandboxes:
+        return
+    raise FailedPrecondition(
+        "SANDBOX_UNAVAILABLE",
+        f"{spoke} cannot hold a session in the sandbox {wanted}",
+        advice="leave the spoke to the hub, or choose one that can: coordctl spoke list -o wide",
+    )
 
 
 def check_within(above: Sequence[JsonValue], params: Work) -> None:

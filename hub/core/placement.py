@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 
@@ -11,6 +11,7 @@ class Waiting:
     session_id: str
     wanted_spoke: str | None  #: a spoke's id or name; nothing else will do
     requires: Mapping[str, str]
+    sandbox: str = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +21,17 @@ class Room:
     labels: Mapping[str, str]
     slots: int
     live: int
+    sandboxes: Collection[str] = ("off",)
 
     def takes(self, session: Waiting) -> bool:
         return (
             self.live < self.slots
             and session.wanted_spoke in (None, self.spoke_id, self.name)
-            and session.requires.items() <= self.labels.items()
+            and self.suits(session.requires, session.sandbox)
         )
+
+    def suits(self, requires: Mapping[str, str], sandbox: str) -> bool:
+        return requires.items() <= self.labels.items() and sandbox in self.sandboxes
 
     @property
     def load(self) -> float:

@@ -19,6 +19,7 @@ class Past:
     state: State
     parent_aborted: bool
     requires: Mapping[str, str]
+    sandbox: str
     spoke_id: str | None
     spoke: str | None
     spoke_online: bool
@@ -94,11 +95,13 @@ def _is_live(past: Past) -> FailedPrecondition:
 
 def _where(past: Past, wish: Wish, rooms: Sequence[Room]) -> str | FailedPrecondition | None:
     """A spoke's id; None: any that has room."""
-    fitting = [room for room in rooms if past.requires.items() <= room.labels.items()]
+    fitting = [room for room in rooms if room.suits(past.requires, past.sandbox)]
     if wish.named is not None:
         found = next((r for r in fitting if wish.named in (r.spoke_id, r.name)), None)
         if found is None:
-            return _no_spoke(f"{wish.named} is not online, takes no work or lacks a label")
+            return _no_spoke(
+                f"{wish.named} is not online, takes no work, or lacks a label or the sandbox"
+            )
         return found.spoke_id
     if wish.elsewhere:
         others = [room for room in fitting if room.spoke_id != past.spoke_id]

@@ -47,6 +47,7 @@ BUILT_IN: Final[Roles] = {
             ],
             default="ask",
         ),
+        sandbox="read-only",
     ),
 }  # fmt: skip
 
@@ -76,6 +77,7 @@ def applied(roles: Roles, asked: W) -> W:
         "args": [*role.args, *asked.args],
         "env": {**role.env, **asked.env},
         "model": asked.model or role.model,
+        "sandbox": asked.sandbox or role.sandbox,
         "labels": {"role": asked.role or "", **asked.labels},
     }
     if "agent" not in asked.model_fields_set and role.agent is not None:

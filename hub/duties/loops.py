@@ -25,11 +25,11 @@ from protocol.errors import CallError
 logger = logging.getLogger(__name__)
 
 PLACED_AT_ONCE = 256
-_ROOMS: TypeAdapter[list[tuple[str, str, dict[str, str], int, int]]] = TypeAdapter(
-    list[tuple[str, str, dict[str, str], int, int]]
+_ROOMS: TypeAdapter[list[tuple[str, str, dict[str, str], int, int, list[str]]]] = TypeAdapter(
+    list[tuple[str, str, dict[str, str], int, int, list[str]]]
 )
-_WAITING: TypeAdapter[list[tuple[str, str | None, dict[str, str]]]] = TypeAdapter(
-    list[tuple[str, str | None, dict[str, str]]]
+_WAITING: TypeAdapter[list[tuple[str, str | None, dict[str, str], str]]] = TypeAdapter(
+    list[tuple[str, str | None, dict[str, str], str]]
 )
 AGAIN_SECONDS = 1.0  # after an error
 

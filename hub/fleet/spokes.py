@@ -244,6 +244,7 @@ class Spokes:
                 "base": row.base,
                 "branch": row.branch,
                 "agent": row.agent,
+                "sandbox": row.sandbox,
                 "parent_session_id": row.parent_id,
                 **await self._earlier(row),
                 "credential": await self._credential(spoke, row),

@@ -50,11 +50,11 @@ def _situation(
         longest = reach.fence_ms / 1_000 + settings.fence_margin_seconds
         replaced_at = row.spoke_seen_at + timedelta(seconds=longest)
     requires = views.labels(row.requires)
-    waiting = Waiting(row.session_id, row.wanted_spoke, requires)
+    waiting = Waiting(row.session_id, row.wanted_spoke, requires, row.sandbox)
     online = [spoke for spoke in spokes if spoke.online]
     open_ones = [spoke for spoke in online if not (spoke.cordoned or spoke.draining)]
     rooms = [
-        Room(spoke.spoke_id, spoke.name, views.labels(spoke.labels), slots=1, live=0)
+        Room(spoke.spoke_id, spoke.name, views.labels(spoke.labels), 1, 0, spoke.sandboxes)
         for spoke in open_ones
     ]
     return explaining.Situation(
@@ -68,6 +68,7 @@ def _situation(
         spoke_seen_at=row.spoke_seen_at,
         wanted_spoke=row.wanted_spoke,
         requires=requires,
+        sandbox=row.sandbox,
         queue_deadline=row.queue_deadline,
         run_deadline=row.run_deadline,
         exit_code=row.exit_code,

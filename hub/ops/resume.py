@@ -67,6 +67,7 @@ def _past(row: PastRow) -> resuming.Past:
         state=row.state,
         parent_aborted=row.parent_desired == "abort",
         requires=views.labels(row.requires),
+        sandbox=row.sandbox,
         spoke_id=row.spoke_id,
         spoke=row.spoke,
         spoke_online=row.spoke_online is True,
@@ -83,7 +84,8 @@ def _takes_work(row: SpokeRow) -> bool:
 
 
 def _room(row: SpokeRow) -> Room:
-    return Room(row.spoke_id, row.name, views.labels(row.labels), row.slots, row.live)
+    labels = views.labels(row.labels)
+    return Room(row.spoke_id, row.name, labels, row.slots, row.live, row.sandboxes)
 
 
 OPERATION = Operation(RESUME, resume)

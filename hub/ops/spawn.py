@@ -24,6 +24,7 @@ from protocol.agents import is_named
 from protocol.errors import CallError, FailedPrecondition, InvalidArgument
 from protocol.ops.catalogue import SPAWN, Role
 from protocol.ops.spawning import Spawned, SpawnParams, Until
+from protocol.sandbox import strictest
 from protocol.session import State
 
 _FAR_ENOUGH: dict[Until, frozenset[State]] = {
@@ -68,8 +69,13 @@ async def _store(desk: Desk, asked: Asked[object], params: SpawnParams, new: New
     """Make a session durable and wake placement."""
     if new.parent_id is not None:
         await check_reach(desk, asked.principal, new.parent_id, own=True)
-    if asked.principal.role is Role.SESSION:
+    is_within = asked.principal.role is Role.SESSION
+    if is_within:
         new = await _within_permissions(desk, await _within_grant(desk, new), params)
+    if new.wanted_spoke is not None and new.sandbox != "off":
+        spoke = await desk.store.exchange.spoke(new.wanted_spoke)  # not a wait for ever
+        permitted.check_holds(spoke.name, spoke.sandboxes if spoke.online else None, new.sandbox)
+    if is_within:
         stored = await desk.store.spawner.spawn_within_grant(new)
     else:
         stored = await desk.store.spawner.spawn(new)
@@ -125,6 +131,7 @@ def _new_session(desk: Desk, asked: Asked[object], params: SpawnParams) -> NewSe
         labels=params.labels,
         wanted_spoke=params.spoke,
         requires=params.requires,
+        sandbox=params.sandbox or "off",
         priority=params.priority,
         grant_depth=params.grant_depth,
         grant_children=params.grant_children,
@@ -174,12 +181,14 @@ def _bound(params: SpawnParams) -> dict[str, JsonValue]:
 
 
 async def _within_grant(desk: Desk, new: NewSession) -> NewSession:
-    """A child's rights are its parent's, less one level, whoever above the parent asks."""
+    """A child's rights are its parent's, less one level, whoever above the parent asks; and no
+    sandbox of its own is wider."""
     above = await desk.store.spawner.grant_of(new.parent_id or "")
     return replace(
         new,
         grant_depth=max(0, min(new.grant_depth, above.depth - 1)),
         grant_children=min(new.grant_children, above.children),
+        sandbox=strictest(new.sandbox, above.sandbox),
     )
 
 

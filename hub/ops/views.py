@@ -12,6 +12,7 @@ from hub.store.rows.spokes import SpokeRow
 from protocol.ops.sessions import AbortView, AgentView, PastFailure, SessionView
 from protocol.ops.spawning import Spawned
 from protocol.ops.spokes import SpokeView
+from protocol.sandbox import strictest
 from protocol.session import Activity, Desired, State
 
 _LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
@@ -67,6 +68,7 @@ def session(row: ViewRow) -> SessionView:
         account=row.account,
         limited_until=None if row.state.ended else row.limited_until,
         failures=failures(row.failures),
+        sandbox=strictest(row.sandbox, row.runs_in),
     )
 
 
@@ -127,4 +129,5 @@ def spoke(row: SpokeRow) -> SpokeView:
         version=row.version,
         last_seen_at=row.last_seen_at,
         detail=dict(object_of(row.detail)),
+        sandboxes=row.sandboxes,
     )

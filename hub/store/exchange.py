@@ -101,6 +101,7 @@ class Exchange:
                 timedelta(seconds=lease),
                 hello.last_seq,
                 hub,
+                hello.sandboxes,
             )
             if before is None or row is None:
                 return None

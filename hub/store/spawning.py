@@ -22,6 +22,7 @@ from protocol.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from protocol.sandbox import Sandbox, strictest
 from protocol.session import ENDED, State
 
 
@@ -49,6 +50,7 @@ class NewSession:
     grant_children: int
     queue_ms: int | None
     run_ms: int | None
+    sandbox: Sandbox = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Stored:
 class Grant:
     depth: int  #: levels below it
     children: int  #: live ones at a time
+    sandbox: Sandbox = "off"  #: that holds it, and so what it spawns
 
 
 class Spawner:
@@ -94,7 +97,10 @@ class Spawner:
     async def grant_of(self, session_id: str) -> Grant:
         """What a session may spawn. Nothing, when it is not there."""
         row = await queries.lock_parent.one(self._postgres.pool, session_id)
-        return Grant(0, 0) if row is None else Grant(row.grant_depth, row.grant_children)
+        if row is None:
+            return Grant(0, 0)
+        held = strictest(row.sandbox, row.runs_in)
+        return Grant(row.grant_depth, row.grant_children, held)
 
     async def _spawn_all(self, news: list[NewSession]) -> list[Stored | BaseException]:
         if len(news) == 1 and news[0].parent_id is None:
@@ -109,6 +115,7 @@ class Spawner:
             new.session_id, new.on_parent_abort, new.owner, new.idem_key, new.params_hash, new.task,
             new.repo, new.base, new.branch, new.agent, spec, labels, new.wanted_spoke, requires,
             new.priority, new.grant_depth, new.grant_children, new.queue_ms, new.run_ms,
+            new.sandbox,
         )  # fmt: skip
         if await queries.spawn_one.one(db, *given) is not None:
             return Stored(new.session_id, created=True)
@@ -142,6 +149,7 @@ def _as_json(news: list[NewSession]) -> str:
             "labels": new.labels,
             "wanted_spoke": new.wanted_spoke,
             "requires": new.requires,
+            "sandbox": new.sandbox,
             "priority": new.priority,
             "grant_depth": new.grant_depth,
             "grant_children": new.grant_children,

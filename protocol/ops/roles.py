@@ -8,6 +8,7 @@ from pydantic import Field
 
 from protocol.ops.questions import Permissions
 from protocol.ops.shapes import Environment, Line, Params, Shape, Text, Word
+from protocol.sandbox import Sandbox
 
 Paragraph = Annotated[str, Field(max_length=16_384, pattern=r"^[^\x00]*$")]
 Points = Annotated[list[Line], Field(max_length=100)]
@@ -24,6 +25,7 @@ class RoleProfile(Params):
     args: Annotated[list[Text], Field(max_length=100)] = []  #: for its agent, such as its own role
     env: Environment = {}
     permissions: Permissions | None = None  #: and those of the spawn; the strictest decides
+    sandbox: Sandbox | None = None
 
 
 class RoleView(Shape):
@@ -39,6 +41,7 @@ class RoleView(Shape):
     args: list[str]
     env: list[str]
     permissions: Permissions | None
+    sandbox: Sandbox | None
 
 
 class RoleList(Shape):

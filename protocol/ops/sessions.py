@@ -22,6 +22,7 @@ from protocol.ops.shapes import (
     Word,
 )
 from protocol.ops.spawning import OnParentAbort, Until
+from protocol.sandbox import Sandbox
 from protocol.session import Activity, Desired, State
 
 
@@ -146,6 +147,7 @@ class SessionView(Shape):
     account: str = ""  #: whose limits it shares: its agent's, or agent/label `account`
     limited_until: datetime | None = None  #: that account's provider takes nothing before
     failures: list[PastFailure] = []  #: of its agents, since a person started it last
+    sandbox: Sandbox = "off"  #: that was asked for; once it runs, that which holds it
 
 
 class Status(Shape):

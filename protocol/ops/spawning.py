@@ -18,6 +18,7 @@ from protocol.ops.shapes import (
     Text,
     Word,
 )
+from protocol.sandbox import Sandbox
 from protocol.session import State
 
 Until = Literal["queued", "assigned", "running"]
@@ -66,6 +67,7 @@ class Work(Params):
     grant_depth: Depth = 3  #: how many levels this session may spawn below itself
     grant_children: Children = 8  #: how many live children it may have
     permissions: Permissions | None = None  #: of its agent's tools; without, all is allowed
+    sandbox: Sandbox | None = None  #: that of its role, or off; below a session, not wider than its
     role: Word | None = None  #: one of `coord.roles`; what is said here goes first
     model: Word | None = None  #: of its agent, in that agent's words
     assignment: Assignment | None = None  #: told behind the prompt, and in a file

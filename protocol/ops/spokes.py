@@ -27,6 +27,7 @@ class SpokeView(Shape):
     version: str | None
     last_seen_at: datetime | None
     detail: dict[str, JsonValue]  #: what it says of itself: host, kill method, agents
+    sandboxes: list[str] = ["off"]  #: that it can hold a session in
 
 
 class SpokeListParams(Params):

@@ -20,6 +20,7 @@ from protocol.ops.shapes import (
     Shape,
     Word,
 )
+from protocol.sandbox import Sandbox
 
 Epoch = Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)]
 
@@ -63,6 +64,7 @@ class StartOrder(Shape):
     agent_session_id: str | None = None  #: the agent's own, to go on with
     brief: str = ""  #: what a new conversation is told of the ones before, ahead of the prompt
     permissions: list[PermissionLayer] = []  #: of several, the strictest decides
+    sandbox: Sandbox = "off"  #: at least
     asked: Count = 0  #: how many questions attempts before this one have asked
     model: str | None = None
     instructions: str = ""  #: of its role, for its system prompt

@@ -19,6 +19,33 @@ AUTHOR: Final = frozenset(
 )
 
 
+class Kept(NamedTuple):
+    """What an agent keeps for itself outside of its worktree, and may change in a sandbox: where
+    ``variable`` says, else at ``default`` in the home; and there ``below``.
+
+    With ``folders``, these alone in it, which are made, the ``files`` that are there, and those of
+    ``made``. Never what others obey, whom nothing holds: settings that name programs, scripts.
+    ``told``: the variable in which it hears of one of its folders.
+    """
+
+    variable: str
+    default: str
+    below: str = ""
+    folders: Sequence[str] = ()
+    files: Sequence[str] = ()
+    made: Sequence[str] = ()
+    told: Mapping[str, str] = {}
+
+    def at(self, environ: Mapping[str, str]) -> str | None:
+        """None: there is no home."""
+        top, home = environ.get(self.variable, ""), environ.get("HOME", "")
+        if not top.startswith("/"):
+            if not home.startswith("/"):
+                return None
+            top = f"{home}/{self.default}"
+        return f"{top}/{self.below}" if self.below else top
+
+
 class Plan(NamedTuple):
     """``env`` goes on top of what every agent gets; of the daemon's own environment, the variables
     named in ``passes`` go too. ``tongue`` None: it has no turns, and is told line by line.
@@ -36,6 +63,8 @@ class Plan(NamedTuple):
     needs_author: bool = False  #: it hides the person's git configuration from its commands
     before_first: Sequence[str] = ()  #: run alone before it is started for the first time,
     first_env: Mapping[str, str] = {}  #: with this in place of ``env``
+    keeps: Sequence[Kept] = ()  #: what it may change in a sandbox
+    held_env: Mapping[str, str] = {}  #: what it is told in one
 
 
 class Agent(Protocol):

@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Final
 
 from protocol.failure import FailureKind, Signal, classify
-from spoke.agents.agent import Plan
+from spoke.agents.agent import Kept, Plan
 from spoke.agents.tongue import (
     Accepted,
     Asked,
@@ -47,6 +47,19 @@ PASSES: Final = frozenset(
     }
 )  # fmt: skip
 
+#: Not its snapshots of a shell, which others read in: it does without.
+KEEPS: Final = (
+    Kept(
+        "CLAUDE_CONFIG_DIR",
+        ".claude",
+        folders=(
+            "backups", "cache", "debug", "file-history", "plans", "projects", "sessions",
+            "statsig", "tasks", "telemetry", "todos",
+        ),
+        files=(".credentials.json", "history.jsonl", "stats-cache.json"),
+    ),
+)  # fmt: skip
+
 _QUIET: Final = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"}
 
 #: The settings, hooks and MCP servers of the repository are not loaded: it may be anybody's.
@@ -84,7 +97,10 @@ class Claude:
             order.command or self.program, *_SPEECH, *mode, *_UNTRUSTING, *chosen, *model, *role,
             *order.args,
         ]  # fmt: skip
-        return Plan(argv, _QUIET, "open", PASSES, "claude", id, resume, instructed=True)
+        return Plan(
+            argv, _QUIET, "open", PASSES, "claude", id, resume, instructed=True, keeps=KEEPS,
+            held_env={"IS_SANDBOX": "1"},
+        )  # fmt: skip
 
 
 class ClaudeTongue:

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Final
 
 from protocol.failure import Signal, classify
-from spoke.agents.agent import Plan
+from spoke.agents.agent import Kept, Plan
 from spoke.agents.tongue import (
     Accepted,
     Asked,
@@ -41,6 +41,19 @@ PASSES: Final = frozenset(
     {"AZURE_OPENAI_API_KEY", "CODEX_API_KEY", "CODEX_HOME", "OPENAI_API_KEY", "OPENAI_BASE_URL"}
 )
 
+#: Its databases lie in the folder itself, where it could then make anything: they are put into one.
+#: Not its snapshots of a shell and its own commands, which others run: it does without.
+KEEPS: Final = (
+    Kept(
+        "CODEX_HOME",
+        ".codex",
+        folders=("archived_sessions", "log", "sessions", "sqlite", "thread-writer-locks"),
+        files=("auth.json", "history.jsonl", "models_cache.json", "version.json"),
+        made=("installation_id",),
+        told={"CODEX_SQLITE_HOME": "sqlite"},
+    ),
+)
+
 _DECISIONS: Final[Mapping[Settlement, str]] = {
     "allow": "accept", "deny": "decline", "cancel": "cancel",
 }  # fmt: skip
@@ -53,7 +66,9 @@ class Codex:
     def plan(self, order: StartOrder, key: str) -> Plan:
         argv = [order.command or self.program, "app-server", *order.args]
         id = order.agent_session_id
-        return Plan(argv, {}, "open", PASSES, "codex", id, id is not None, instructed=True)
+        return Plan(
+            argv, {}, "open", PASSES, "codex", id, id is not None, instructed=True, keeps=KEEPS
+        )
 
 
 class CodexTongue:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from spoke.agents.agent import AUTHOR
+from spoke.agents.agent import AUTHOR, Kept
 from spoke.agents.profile import Acp, Profile
 
 PROFILE: Final = Profile(
@@ -28,6 +28,7 @@ PROFILE: Final = Profile(
     folds=False,
     mode="default",  # it asks before each tool, and is answered; the workspace need not be trusted
     minute_apart=True,
+    keeps=(Kept("", ".gemini"),),
     needs_author=True,
 )  # fmt: skip
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from protocol.failure import FailureKind, Signal, classify
 from spoke.agents.acp import AcpTongue
+from spoke.agents.agent import Kept
 from spoke.agents.profile import Acp, Profile
 from spoke.agents.tongue import (
     Accepted,
@@ -63,6 +64,10 @@ PROFILE: Final = Profile(
     port_key_env="OPENCODE_SERVER_PASSWORD",
     folds=True,
     resume="session/resume",
+    keeps=(
+        Kept("XDG_DATA_HOME", ".local/share", "opencode"),
+        Kept("XDG_STATE_HOME", ".local/state", "opencode"),
+    ),
 )  # fmt: skip
 
 AGENT: Final = Acp(PROFILE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2s
 from typing import TYPE_CHECKING, NamedTuple
 
-from spoke.agents.agent import Plan
+from spoke.agents.agent import Kept, Plan
 from spoke.agents.tongue import as_list, decode, encode
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Profile(NamedTuple):
     settings_env: str = ""  #: the variable that holds settings in JSON, the model among them
     settings: Mapping[str, object] = {}
     port_key_env: str = ""  #: the variable that holds the key to a port of its own
+    keeps: Sequence[Kept] = ()
 
 
 class Acp:
@@ -57,7 +58,7 @@ class Acp:
         return Plan(
             argv, {**env, **profile.later_env}, "open", profile.passes, profile.name, id,
             id is not None, profile.minute_apart, needs_author=profile.needs_author,
-            before_first=before_first, first_env={**env, **profile.first_env},
+            before_first=before_first, first_env={**env, **profile.first_env}, keeps=profile.keeps,
         )  # fmt: skip
 
     def _env(self, order: StartOrder) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from spoke.supervisor import tree
+from spoke.supervisor import landlock, tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 NOT_FOUND = "AGENT_NOT_FOUND"
 SPAWN_FAILED = "SPAWN_FAILED"
 BUSY = "AGENT_BUSY"
+NO_WALLS = "SANDBOX_UNAVAILABLE"
 
 
 class SpawnFailed(Exception):
-    """The agent was not started: ``reason`` is AGENT_NOT_FOUND, AGENT_BUSY or SPAWN_FAILED."""
+    """The agent was not started: ``reason`` is one of those above."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
@@ -47,11 +48,14 @@ class _Pipes(NamedTuple):
 def start(assignment: Assignment) -> Agent:
     """Fork and exec; returns once the exec has succeeded. Raises ``SpawnFailed``."""
     program = _find(assignment["argv"][0], assignment["env"].get("PATH", os.defpath), assignment)
+    walls = _walls(assignment)
     pipes = _open_pipes(has_stdin=assignment["stdin"] == "open" or bool(assignment["greeting"]))
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _become(program, assignment, pipes, parent)
+        _become(program, assignment, pipes, parent, walls)
+    if walls is not None:
+        os.close(walls)
     for theirs in (pipes.stdin[0], pipes.stdout[0], pipes.stderr[0], pipes.report[0]):
         os.close(theirs)
     failure = os.read(pipes.report[1], 4096).decode("utf-8", "replace")
@@ -64,7 +68,9 @@ def start(assignment: Assignment) -> Agent:
     return Agent(leader, pipes.stdin[1], pipes.stdout[1], pipes.stderr[1])
 
 
-def _become(program: str, assignment: Assignment, pipes: _Pipes, parent: int) -> None:
+def _become(
+    program: str, assignment: Assignment, pipes: _Pipes, parent: int, walls: int | None
+) -> None:
     """In the child: turn into the agent, or say why not and end. Never returns.
 
     Signal handlers need no reset: those of the supervisor are functions, which an exec undoes.
@@ -77,11 +83,22 @@ def _become(program: str, assignment: Assignment, pipes: _Pipes, parent: int) ->
         for number, end in enumerate((pipes.stdin, pipes.stdout, pipes.stderr)):
             os.dup2(end[0], number)
         os.chdir(assignment["cwd"])
+        if walls is not None:
+            landlock.enter(walls)
         os.execve(program, assignment["argv"], assignment["env"])  # noqa: S606 - no shell is the point
     except (OSError, ValueError) as error:
         os.write(pipes.report[0], (getattr(error, "strerror", None) or str(error)).encode())
     finally:
         os._exit(127)
+
+
+def _walls(assignment: Assignment) -> int | None:
+    """What will hold the agent; this process stays free, to save its work and to end it."""
+    rules = assignment.get("walls")
+    try:
+        return None if rules is None else landlock.ruleset(rules)
+    except OSError as error:
+        raise SpawnFailed(NO_WALLS, f"this machine cannot hold it: {error.strerror}") from None
 
 
 def _find(name: str, path: str, assignment: Assignment) -> str:

@@ -61,6 +61,8 @@ class Assignment(TypedDict):
 
     ``env`` is the whole environment of the agent. ``greeting`` is the first line on its stdin;
     with ``stdin`` closed the end of input follows it. ``starting`` is kept in the STARTING record.
+    ``walls``: what the agent may reach, as `spoke.core.sandboxing` has it; None: it is not held.
+    ``word``: what the daemon says with each request, and its agent does not know.
     """
 
     session: str
@@ -77,6 +79,8 @@ class Assignment(TypedDict):
     greeting: str | None
     talk: TalkOrder | None
     fence: NotRequired[FenceTerms | None]
+    walls: NotRequired[Sequence[tuple[str, int]] | None]
+    word: NotRequired[str]
 
 
 Outcome = Literal["completed", "failed", "aborted", "blocked"]

@@ -26,14 +26,22 @@ _WAITING = 1024
 
 
 class Door:
-    """Listens on ``path`` (mode 0600) and hands each request to ``on_request`` with its answer."""
+    """Listens on ``path`` (mode 0600) and hands each request to ``on_request`` with its answer.
+
+    Each has to carry the ``word``: an agent is of the same user, and no sandbox keeps it from here.
+    """
 
     def __init__(
-        self, path: str, selector: BaseSelector, on_request: Callable[[Request, Answer], None]
+        self,
+        path: str,
+        selector: BaseSelector,
+        on_request: Callable[[Request, Answer], None],
+        word: str = "",
     ) -> None:
         self._path = path
         self._selector = selector
         self._on_request = on_request
+        self._word = word
         self._visitors: dict[Visitor, None] = {}  # in the order in which they came
         self._pushed = 0
         self._listener = _listen(path)
@@ -71,10 +79,16 @@ class Door:
             return False
         while len(self._visitors) >= _VISITORS:  # a newcomer, the next daemon, always gets in
             next(iter(self._visitors)).part()
-        visitor = Visitor(connection, self._selector, self._on_request, self._forget)
+        visitor = Visitor(connection, self._selector, self._hear, self._forget)
         self._visitors[visitor] = None
         visitor.push(self._pushed)
         return True
+
+    def _hear(self, request: Request, answer: Answer) -> None:
+        if request.pop("word", "") == self._word:
+            self._on_request(request, answer)
+        else:
+            answer({"ok": False, "reason": "NOT_ADMITTED"})
 
     def _forget(self, visitor: Visitor) -> None:
         self._visitors.pop(visitor, None)

@@ -128,6 +128,7 @@ CREATE TABLE spokes (
     boot_id text,
     version text,
     detail jsonb NOT NULL DEFAULT '{}',
+    sandboxes text[] NOT NULL DEFAULT '{off}',  -- that it can hold a session in
     hub text,                               -- the instance that holds its link
     connected_at timestamptz,
     lease_expires_at timestamptz,           -- null: its hub hears it; else when it is out of reach
@@ -175,6 +176,7 @@ CREATE TABLE sessions (
     fresh_from int NOT NULL DEFAULT 1,      -- conversations of attempts before are not gone on with
     wanted_spoke text,
     requires jsonb NOT NULL DEFAULT '{}',
+    sandbox text NOT NULL DEFAULT 'off',    -- at least; its spoke may want a narrower one
     priority smallint NOT NULL DEFAULT 0,
     grant_depth smallint NOT NULL DEFAULT 3,
     grant_children smallint NOT NULL DEFAULT 8,
@@ -239,6 +241,7 @@ CREATE TABLE mappings (
     worktree text,
     agent text NOT NULL,
     agent_session_id text,
+    sandbox text,                           -- that its agent runs in
     supervisor jsonb,
     saved jsonb,                            -- where its work was saved: ref, commit, pushed, ...
     credential bytea,                       -- digest of the session token
@@ -989,7 +992,10 @@ BEGIN
     CASE k
     WHEN 'starting' THEN
         UPDATE mappings SET worktree = b ->> 'worktree', base_commit = b ->> 'baseCommit',
-               supervisor = b -> 'supervisor', accepted_at = coalesce(accepted_at, now())
+               sandbox = CASE WHEN b ->> 'sandbox' IN ('off', 'worktree', 'read-only')
+                              THEN b ->> 'sandbox' END,
+               supervisor = b -> 'supervisor',
+               accepted_at = coalesce(accepted_at, now())
          WHERE session_id = s AND attempt = a;
         PERFORM tell(s, 'accepted', NULL, silent => true);
     WHEN 'running' THEN

@@ -2,24 +2,28 @@
 -- Where work may go, and who waits for it, in one look: two lists in one row. First come first placed
 -- within a priority. Who fits on none of those spokes, or whose account is limited, holds nobody up.
 WITH room AS MATERIALIZED (
-    SELECT r.spoke_id, r.name, r.labels, r.slots, r.live FROM (
-        SELECT p.spoke_id, p.name, p.labels, p.slots,
+    SELECT r.spoke_id, r.name, r.labels, r.slots, r.live, r.sandboxes FROM (
+        SELECT p.spoke_id, p.name, p.labels, p.slots, p.sandboxes,
                (SELECT count(*) FROM mappings m
                  WHERE m.spoke_id = p.spoke_id AND m.released_at IS NULL)::int AS live
           FROM spokes p
          WHERE p.online AND NOT p.cordoned AND NOT p.draining AND p.revoked_at IS NULL) r
      WHERE r.live < r.slots),
 queue AS (
-    SELECT s.session_id, s.wanted_spoke, s.requires, s.priority, s.created_at FROM sessions s
+    SELECT s.session_id, s.wanted_spoke, s.requires, s.sandbox, s.priority, s.created_at
+      FROM sessions s
      WHERE s.state = 'queued' AND s.desired = 'run' AND s.not_before <= now()
        AND NOT EXISTS (SELECT FROM accounts a WHERE a.account = s.account
                           AND a.limited_until IS NOT NULL)
-       AND EXISTS (SELECT FROM room p WHERE p.labels @> s.requires
-                     AND (s.wanted_spoke IS NULL OR s.wanted_spoke IN (p.spoke_id, p.name)))
+       AND EXISTS (SELECT FROM room p
+                    WHERE p.labels @> s.requires AND s.sandbox = ANY (p.sandboxes)
+                      AND (s.wanted_spoke IS NULL OR s.wanted_spoke IN (p.spoke_id, p.name)))
      ORDER BY s.priority DESC, s.created_at, s.session_id LIMIT $1)
-SELECT (SELECT coalesce(jsonb_agg(jsonb_build_array(r.spoke_id, r.name, r.labels, r.slots, r.live)
+SELECT (SELECT coalesce(jsonb_agg(jsonb_build_array(r.spoke_id, r.name, r.labels, r.slots, r.live,
+                                                    r.sandboxes)
                                   ORDER BY r.spoke_id), '[]') FROM room r) AS rooms,
-       (SELECT coalesce(jsonb_agg(jsonb_build_array(q.session_id, q.wanted_spoke, q.requires)
+       (SELECT coalesce(jsonb_agg(jsonb_build_array(q.session_id, q.wanted_spoke, q.requires,
+                                                    q.sandbox)
                                   ORDER BY q.priority DESC, q.created_at, q.session_id), '[]')
           FROM queue q) AS waiting;
 
@@ -27,7 +31,7 @@ SELECT (SELECT coalesce(jsonb_agg(jsonb_build_array(r.spoke_id, r.name, r.labels
 -- Give queued sessions to spokes: a row for each that was given, which is its start order. What it is
 -- made of was there before, and never changes.
 SELECT a.seq, a.session_id, a.attempt, 'start'::text AS kind, '{}'::jsonb AS body, s.task, s.repo,
-       s.base, s.branch, s.agent, s.spec, s.parent_id,
+       s.base, s.branch, s.agent, s.spec, s.sandbox, s.parent_id,
        a.spoke_id, a.alone
   FROM assign_all($1::text[], $2::text[], $3::bytea[]) a
   JOIN sessions s ON s.session_id = a.session_id
@@ -37,7 +41,7 @@ SELECT a.seq, a.session_id, a.attempt, 'start'::text AS kind, '{}'::jsonb AS bod
 -- The outbox of a spoke after a sequence number, with all that a start needs. The start of an
 -- attempt that was given up meanwhile is withdrawn.
 SELECT c.seq, c.session_id, c.attempt, c.kind, c.body, s.task, s.repo, s.base, s.branch, s.agent,
-       s.spec, s.parent_id
+       s.spec, s.sandbox, s.parent_id
   FROM commands c JOIN sessions s ON s.session_id = c.session_id
  WHERE c.spoke_id = $1 AND c.seq > $2 AND c.acked_at IS NULL
    AND (c.kind <> 'start' OR EXISTS (

@@ -7,20 +7,20 @@ WITH input AS (
     SELECT i.* FROM json_to_recordset($1::json) AS i (
         ord int, session_id text, parent_id text, on_parent_abort text, owner text, idem_key text,
         params_hash text, task text, repo text, base text, branch text, agent text, spec jsonb,
-        labels jsonb, wanted_spoke text, requires jsonb, priority smallint, grant_depth smallint,
-        grant_children smallint, queue_ms bigint, run_ms bigint)),
+        labels jsonb, wanted_spoke text, requires jsonb, sandbox text, priority smallint,
+        grant_depth smallint, grant_children smallint, queue_ms bigint, run_ms bigint)),
 parents AS (
     SELECT p.session_id, p.root_id, p.depth, p.desired, p.state FROM sessions p
     WHERE p.session_id = ANY ($2::text[]) ORDER BY p.session_id FOR SHARE),
 inserted AS (
     INSERT INTO sessions (
         session_id, root_id, parent_id, depth, on_parent_abort, owner, idem_key, params_hash, task,
-        repo, base, branch, agent, spec, labels, wanted_spoke, requires, priority, grant_depth,
-        grant_children, queue_deadline, run_timeout, last_seq)
+        repo, base, branch, agent, spec, labels, wanted_spoke, requires, sandbox, priority,
+        grant_depth, grant_children, queue_deadline, run_timeout, last_seq)
     SELECT i.session_id, coalesce(p.root_id, i.session_id), i.parent_id, coalesce(p.depth + 1, 0),
            i.on_parent_abort, i.owner, i.idem_key, decode(i.params_hash, 'hex'), i.task, i.repo,
-           i.base, i.branch, i.agent, i.spec, i.labels, i.wanted_spoke, i.requires, i.priority,
-           i.grant_depth, i.grant_children, now() + i.queue_ms * interval '1 ms',
+           i.base, i.branch, i.agent, i.spec, i.labels, i.wanted_spoke, i.requires, i.sandbox,
+           i.priority, i.grant_depth, i.grant_children, now() + i.queue_ms * interval '1 ms',
            i.run_ms * interval '1 ms', 1
       FROM input i LEFT JOIN parents p ON p.session_id = i.parent_id
      WHERE (i.parent_id IS NULL OR (p.desired = 'run' AND NOT session_ended(p.state)))
@@ -44,10 +44,10 @@ WITH inserted AS (
     INSERT INTO sessions (
         session_id, root_id, on_parent_abort, owner, idem_key, params_hash, task, repo, base,
         branch, agent, spec, labels, wanted_spoke, requires, priority, grant_depth, grant_children,
-        queue_deadline, run_timeout, last_seq)
+        queue_deadline, run_timeout, last_seq, sandbox)
     SELECT $1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::jsonb, $13, $14::jsonb,
            $15, $16, $17, now() + $18::bigint * interval '1 ms',
-           $19::bigint * interval '1 ms', 1
+           $19::bigint * interval '1 ms', 1, $20
      WHERE $13::text IS NULL OR is_spoke($13)
     ON CONFLICT DO NOTHING
     RETURNING session_id, birth_day, task, owner),
@@ -67,8 +67,10 @@ SELECT session_id FROM sessions WHERE repo = $1 AND branch = $2 AND NOT session_
 
 -- name: lock_parent
 -- Hold a session that spawns children within its grant: its siblings are counted under this lock.
-SELECT session_id, state, desired, grant_depth, grant_children FROM sessions
- WHERE session_id = $1 FOR NO KEY UPDATE;
+SELECT s.session_id, s.state, s.desired, s.grant_depth, s.grant_children, s.sandbox,
+       (SELECT m.sandbox FROM mappings m
+         WHERE m.session_id = s.session_id AND m.attempt = s.attempt) AS runs_in
+  FROM sessions s WHERE s.session_id = $1 FOR NO KEY UPDATE;
 
 -- name: count_live_children
 SELECT count(*)::int AS n FROM sessions WHERE parent_id = $1 AND NOT session_ended(state);
@@ -83,7 +85,8 @@ SELECT s.session_id, s.task, s.state, s.desired,
        s.exit_code, s.last_seq, s.result, s.owner, s.queue_deadline, s.run_deadline,
        s.abort_id, a.reason AS abort_reason, a.asked_at AS abort_asked_at, s.abort_before,
        s.abort_confirmed, s.wanted_spoke, s.requires, m.saved, m.agent_session_id,
-       s.agent_state, s.account, s.failures, c.limited_until, c.limited_at, c.said AS limit_said
+       s.agent_state, s.account, s.failures, c.limited_until, c.limited_at, c.said AS limit_said,
+       s.sandbox, m.sandbox AS runs_in
   FROM sessions s
   LEFT JOIN accounts c ON c.account = s.account AND c.limited_until IS NOT NULL
   LEFT JOIN mappings m ON m.session_id = s.session_id AND m.attempt = s.attempt
@@ -171,7 +174,7 @@ SELECT resume($1, $2, $3, $4::boolean) AS verdict;
 
 -- name: past_of_session
 -- How a session was left: its last attempt, its parent, and where its work was saved last.
-SELECT s.session_id, s.state, s.requires, p.desired AS parent_desired,
+SELECT s.session_id, s.state, s.requires, s.sandbox, p.desired AS parent_desired,
        m.spoke_id, k.name AS spoke, k.online AS spoke_online, m.worktree,
        w.saved, w.spoke_id AS saved_on
   FROM sessions s

@@ -19,7 +19,7 @@ SELECT s.spoke_id, s.name, s.public_key, s.revoked_at FROM spokes s WHERE s.spok
 UPDATE spokes SET epoch = epoch + 1, cmd_seq = greatest(cmd_seq, $9::bigint), online = true,
        incarnation = $2, boot_id = $3, version = $4, slots = least($5::int, max_slots),
        labels = labels || $6::jsonb, detail = $7::jsonb, last_seen_at = now(),
-       connected_at = now(), hub = $10::text,
+       connected_at = now(), hub = $10::text, sandboxes = $11::text[],
        -- With a hub that holds its link, the time does not run while that hub hears it.
        lease_expires_at = CASE WHEN $10::text IS NULL THEN now() + $8::interval END
  WHERE spoke_id = $1 AND revoked_at IS NULL
@@ -106,7 +106,7 @@ SELECT m.session_id, m.attempt, m.spoke_id FROM mappings m
 SELECT p.spoke_id, p.name, p.online, p.cordoned, p.draining, p.labels, p.slots, p.version,
        CASE WHEN p.online AND p.lease_expires_at IS NULL
             THEN (SELECT h.seen_at FROM hubs h WHERE h.instance = p.hub)
-            ELSE p.last_seen_at END AS last_seen_at, p.detail, p.revoked_at, p.epoch,
+            ELSE p.last_seen_at END AS last_seen_at, p.detail, p.sandboxes, p.revoked_at, p.epoch,
        (SELECT count(*) FROM mappings m WHERE m.spoke_id = p.spoke_id AND m.released_at IS NULL)::int
            AS live
   FROM spokes p

@@ -39,7 +39,7 @@ async def test_it_commits_is_spoken_to_again_and_resumed_after_its_death(on_stag
     await on.idle(id)
 
     # The agent is killed: nobody stopped it, so that it failed; a message takes it up again.
-    (leader,) = [pid for pid, line in marked(id).items() if _is_leader(pid)]
+    (leader,) = [pid for pid, line in marked(id).items() if is_leader(pid)]
     os.kill(leader, signal.SIGKILL)
     failed = await on.ended(id)
     assert failed.state is State.FAILED
@@ -68,7 +68,7 @@ async def test_it_commits_is_spoken_to_again_and_resumed_after_its_death(on_stag
     assert marked(id) == {}
 
 
-def _is_leader(pid: int) -> bool:
+def is_leader(pid: int) -> bool:
     """The supervisor's child."""
     process = tree.look(pid)
     parent = Path(f"/proc/{process.parent}/cmdline") if process else None

@@ -13,6 +13,7 @@ from tests.mutants.fences import FENCES
 from tests.mutants.mutant import Mutant
 from tests.mutants.permissions import PERMISSIONS
 from tests.mutants.protocol import PROTOCOL
+from tests.mutants.sandbox import SANDBOX
 from tests.mutants.signals import SIGNALS
 from tests.mutants.traps import TRAPS
 
@@ -26,7 +27,7 @@ POLICIES: Final = (
     _policy(
         "labels do not matter",
         "placement",
-        "            and session.requires.items() <= self.labels.items()\n",
+        "requires.items() <= self.labels.items() and ",
         "",
     ),
     _policy(
@@ -130,5 +131,6 @@ MUTANTS: Final = (
     *SIGNALS,
     *WORK,
     *PERMISSIONS,
+    *SANDBOX,
     *FAILING,
 )

@@ -14,7 +14,8 @@ from protocol.session import State
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 NOW = Situation(
     session_id="ses_1", state=State.QUEUED, since=AT, reason=None, aborting=False, spoke="anvil",
-    spoke_online=True, spoke_seen_at=AT, wanted_spoke=None, requires={}, queue_deadline=None,
+    spoke_online=True, spoke_seen_at=AT, wanted_spoke=None, requires={}, sandbox="off",
+    queue_deadline=None,
     run_deadline=None, exit_code=None, lost_after=timedelta(hours=1), spokes_online=2,
     spokes_fitting=1, worktree="/w", said=None, now=AT + timedelta(seconds=90),
     not_before=None, placed_at=AT, taken=True, take_within=timedelta(seconds=60), lease_ends=None,
@@ -42,6 +43,10 @@ def test_every_state_is_explained(state: State) -> None:
             "no spoke that is online and takes work carries gpu=h",
         ),
         ({"spokes_fitting": 0}, "no spoke that is online and takes work is left"),
+        (
+            {"spokes_fitting": 0, "sandbox": "read-only", "wanted_spoke": "x"},
+            "no spoke that is online and takes work is x and can hold it in the sandbox read-only",
+        ),
         ({}, "waits for room on 1 spoke(s)"),
     ],
 )

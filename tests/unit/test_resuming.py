@@ -13,7 +13,8 @@ from protocol.session import ENDED, State
 
 ANVIL, FORGE = (Room(f"sp_{name}", name, {}, 4, 0) for name in ("anvil", "forge"))
 PAST = Past(
-    session_id="ses_1", state=State.LOST, parent_aborted=False, requires={}, spoke_id="sp_anvil",
+    session_id="ses_1", state=State.LOST, parent_aborted=False, requires={}, sandbox="off",
+    spoke_id="sp_anvil",
     spoke="anvil", spoke_online=True, has_worktree=True, saved="c1", pushed="c1",
     saved_on="sp_anvil", not_pushed="",
 )  # fmt: skip
@@ -71,6 +72,7 @@ def test_what_was_saved_on_a_lost_machine_alone_is_not_passed_over() -> None:
         (PAST, ELSEWHERE, [ANVIL], "NO_FITTING_SPOKE"),
         (PAST, replace(HERE, named="gone"), BOTH, "NO_FITTING_SPOKE"),
         (replace(PAST, requires={"gpu": "a"}), ELSEWHERE, BOTH, "NO_FITTING_SPOKE"),
+        (replace(PAST, sandbox="worktree"), ELSEWHERE, BOTH, "NO_FITTING_SPOKE"),
         (replace(PAST, parent_aborted=True), HERE, BOTH, "PARENT_ABORTED"),
     ],
 )

@@ -66,8 +66,8 @@ class LockedRow:
 
 @dataclass(frozen=True, slots=True)
 class SceneRow:
-    """``rooms``: [spoke id, name, labels, slots, live] each; ``waiting``: [session id, wanted
-    spoke, required labels] each.
+    """``rooms``: [spoke id, name, labels, slots, live, sandboxes] each; ``waiting``: [session
+    id, wanted spoke, required labels, sandbox] each.
     """
 
     rooms: JsonValue
@@ -87,6 +87,7 @@ class OrderRow:
     branch: str
     agent: str
     spec: JsonValue
+    sandbox: str
     parent_id: str | None
 
 

@@ -31,6 +31,8 @@ class ParentRow:
     desired: str
     grant_depth: int
     grant_children: int
+    sandbox: str
+    runs_in: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class ViewRow:
     limited_until: datetime | None
     limited_at: datetime | None
     limit_said: str | None
+    sandbox: str
+    runs_in: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,7 @@ class PastRow:
     session_id: str
     state: State
     requires: JsonValue
+    sandbox: str
     parent_desired: str | None
     spoke_id: str | None
     spoke: str | None

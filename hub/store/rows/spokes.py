@@ -76,6 +76,7 @@ class SpokeRow:
     version: str | None
     last_seen_at: datetime | None
     detail: JsonValue
+    sandboxes: list[str]
     revoked_at: datetime | None
     epoch: int
     live: int
