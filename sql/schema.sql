@@ -733,7 +733,8 @@ BEGIN
 END $$;
 
 -- Tell a session's parent what a record of the session's spool says, once, however often it comes. In
--- a statement of its own: no session is locked while one below it is. The parent; none: it has none.
+-- a statement of its own: no session is locked while one below it is. The parent; none: it has none, or
+-- that has ended.
 CREATE FUNCTION tell_parent(s text, a int, n bigint, k text, b jsonb) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -742,7 +743,7 @@ DECLARE
 BEGIN
     SELECT p.* INTO z FROM sessions p JOIN sessions c ON c.parent_id = p.session_id
      WHERE c.session_id = s FOR NO KEY UPDATE OF p;
-    IF NOT FOUND THEN RETURN NULL; END IF;
+    IF NOT FOUND OR session_ended(z.state) THEN RETURN NULL; END IF;
     mark := jsonb_build_object('sessionId', s, 'attempt', a, 'record', n);
     IF NOT EXISTS (SELECT FROM session_events e
                     WHERE e.birth_day = z.birth_day AND e.session_id = z.session_id
