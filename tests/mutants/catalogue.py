@@ -11,6 +11,7 @@ from tests.mutants.connections import CONNECTIONS
 from tests.mutants.failing import FAILING
 from tests.mutants.fences import FENCES
 from tests.mutants.mutant import Mutant
+from tests.mutants.opencode import OPENCODE
 from tests.mutants.permissions import PERMISSIONS
 from tests.mutants.protocol import PROTOCOL
 from tests.mutants.sandbox import SANDBOX
@@ -129,6 +130,7 @@ MUTANTS: Final = (
     *FENCES,
     *TRAPS,
     *SIGNALS,
+    *OPENCODE,
     *WORK,
     *PERMISSIONS,
     *SANDBOX,
