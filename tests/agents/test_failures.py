@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import httpx
 import pytest
 
 from protocol.agents import ABILITIES
@@ -49,23 +46,6 @@ async def test_an_empty_account_is_no_limit_that_will_be_over(on_stage: Stage) -
     id = await on.spawn("model: fail quota_exhausted 99 1")
     view = await on.ended(id)
     assert (view.state, view.reason) == (State.FAILED, "authFailed")
-
-
-@pytest.mark.parametrize("on_stage", ["opencode"], indirect=True)
-async def test_its_port_obeys_nobody_and_its_commands_do_not_see_the_key(on_stage: Stage) -> None:
-    """A command is what knows the port best: that of the process which started it."""
-    on = on_stage
-    looks = "ss -Hltnp | grep pid=$OPENCODE_PID, | grep -o '127.0.0.1:[0-9]*' > port.txt"
-    id = await on.spawn(f"model: sh {looks}; env > env.txt\nmodel: say I looked.")
-    await on.hears(id, "I looked.")
-    worktree = Path((await on.view(id)).worktree or "")
-    (address,) = (worktree / "port.txt").read_text().split()
-    async with httpx.AsyncClient() as stranger:
-        answer = await stranger.get(f"http://{address}/session")
-    assert answer.status_code == httpx.codes.UNAUTHORIZED
-    variables = (worktree / "env.txt").read_text()
-    assert "OPENCODE_SERVER_PASSWORD" not in variables
-    assert "NPM_CONFIG_OFFLINE" not in variables
 
 
 async def test_what_it_cannot_do_is_refused_where_that_is_asked(on_stage: Stage) -> None:
