@@ -25,12 +25,10 @@ from protocol.sandbox import Sandbox
 Epoch = Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)]
 
 #: What a record of an attempt may be. The first five move the session; the rest is its transcript.
-RECORD_KINDS: Final = frozenset(
-    {
-        "starting", "running", "exited", "delivered", "undelivered",
-        "noted", "stdout", "stderr", "dropped", "agent",
-    }
-)  # fmt: skip
+RECORD_KINDS: Final = frozenset({
+    "starting", "running", "exited", "delivered", "undelivered",
+    "noted", "stdout", "stderr", "dropped", "agent",
+})  # fmt: skip
 
 
 class PermissionLayer(Shape):
@@ -175,8 +173,7 @@ class Saved(Params):
 
 
 class SavedTaken(Shape):
-    """``verdict`` as of `session.append`; of a superseded attempt the story is told all the same,
-    and nothing else changes."""
+    """``verdict`` as of `session.append`; of a superseded attempt only the story is told."""
 
     verdict: Literal["ok", "stale_epoch"]
 

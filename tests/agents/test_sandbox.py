@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol.sandbox import Sandbox
 from protocol.session import State
 from tests.agents.stage import COMMIT, Stage, log
 from tests.agents.test_life import MINUTE_APART, is_leader
@@ -22,7 +23,7 @@ model: say It is over.
 """
 
 
-async def _spawn(on: Stage, sandbox: str, prompt: str) -> str:
+async def _spawn(on: Stage, sandbox: Sandbox, prompt: str) -> str:
     made = await on.hub.spawn(
         sandbox, repo=on.repo, agent=on.agent, prompt=prompt, sandbox=sandbox
     )  # fmt: skip

@@ -122,7 +122,7 @@ async def tried(on: Ground, sandbox: str, at: Mapping[str, str]) -> dict[str, st
     return found
 
 
-CASES = {
+CASES: Mapping[str, tuple[set[str], dict[str, str]]] = {
     # Linked in, a file would have more rights than where it is.
     "worktree": ({*ALWAYS, *FOR_WORK, "move another's branch"}, {"hard link in": "EXDEV"}),
     "read-only": (ALWAYS, {}),

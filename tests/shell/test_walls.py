@@ -53,7 +53,10 @@ def test_a_kernel_that_is_too_old_holds_nobody(
 def test_a_kernel_that_does_not_keep_to_the_rules_holds_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(landlock, "enter", lambda _ruleset: None)
+    def enter(_ruleset: int) -> None:
+        """As a kernel that takes anything."""
+
+    monkeypatch.setattr(landlock, "enter", enter)
     assert trial.hold().why == "the kernel took the rules and did not keep to them"
 
 
