@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pydantic import JsonValue
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -12,6 +14,7 @@ class Waiting:
     wanted_spoke: str | None  #: a spoke's id or name; nothing else will do
     requires: Mapping[str, str]
     sandbox: str = "off"
+    agent: str = "command"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +25,15 @@ class Room:
     slots: int
     live: int
     sandboxes: Collection[str] = ("off",)
+    agents: Collection[str] | None = None  #: that it can start; None: it does not say
 
-    def takes(self, session: Waiting) -> bool:
-        return (
-            self.live < self.slots
-            and session.wanted_spoke in (None, self.spoke_id, self.name)
-            and self.suits(session.requires, session.sandbox)
-        )
+    def fits(self, session: Waiting) -> bool:
+        """Whether it may go there, as soon as there is room."""
+        wanted = session.wanted_spoke in (None, self.spoke_id, self.name)
+        return wanted and self.suits(session.requires, session.sandbox)
+
+    def has(self, agent: str) -> bool:
+        return self.agents is None or agent in self.agents
 
     def suits(self, requires: Mapping[str, str], sandbox: str) -> bool:
         return requires.items() <= self.labels.items() and sandbox in self.sandboxes
@@ -44,16 +49,32 @@ class Place:
     spoke_id: str
 
 
+def agents_said(value: JsonValue) -> frozenset[str] | None:
+    """Of what a spoke says of itself: the agents that it can start, if it says that."""
+    if not isinstance(value, list):
+        return None
+    return frozenset(one for one in value if isinstance(one, str))
+
+
+def places_for(session: Waiting, rooms: Sequence[Room]) -> list[Room]:
+    """Where it may go, full or not: to spokes that have its agent. Where none of those that fit
+    has it, to each of them: it fails there at once, and says why.
+    """
+    fitting = [room for room in rooms if room.fits(session)]
+    return [room for room in fitting if room.has(session.agent)] or fitting
+
+
 def decide(waiting: Sequence[Waiting], rooms: Sequence[Room]) -> list[Place]:
     """Each session, in order, to the least loaded spoke that takes it; those that fit nowhere wait
     and hold nobody up."""
     free = {room.spoke_id: room for room in rooms}
     places: list[Place] = []
     for session in waiting:
-        fitting = [room for room in free.values() if room.takes(session)]
-        if not fitting:
+        now = [free[room.spoke_id] for room in places_for(session, rooms)]
+        with_room = [room for room in now if room.live < room.slots]
+        if not with_room:
             continue
-        best = min(fitting, key=lambda room: (room.load, room.spoke_id))
+        best = min(with_room, key=lambda room: (room.load, room.spoke_id))
         free[best.spoke_id] = replace(best, live=best.live + 1)
         places.append(Place(session.session_id, best.spoke_id))
     return places

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from pydantic import TypeAdapter
+from pydantic import JsonValue, TypeAdapter
 
 from hub.bells import POLL_SECONDS, QUEUE, ROOM, SPAWNED
 from hub.core import placement
@@ -25,11 +25,11 @@ from protocol.errors import CallError
 logger = logging.getLogger(__name__)
 
 PLACED_AT_ONCE = 256
-_ROOMS: TypeAdapter[list[tuple[str, str, dict[str, str], int, int, list[str]]]] = TypeAdapter(
-    list[tuple[str, str, dict[str, str], int, int, list[str]]]
+_ROOMS: TypeAdapter[list[tuple[str, str, dict[str, str], int, int, list[str], JsonValue]]] = (
+    TypeAdapter(list[tuple[str, str, dict[str, str], int, int, list[str], JsonValue]])
 )
-_WAITING: TypeAdapter[list[tuple[str, str | None, dict[str, str], str]]] = TypeAdapter(
-    list[tuple[str, str | None, dict[str, str], str]]
+_WAITING: TypeAdapter[list[tuple[str, str | None, dict[str, str], str, str]]] = TypeAdapter(
+    list[tuple[str, str | None, dict[str, str], str, str]]
 )
 AGAIN_SECONDS = 1.0  # after an error
 
@@ -88,9 +88,13 @@ class Placement:
         """Whether somebody was placed, and more may be."""
         desk = self.desk
         scene = await desk.store.outbox.scene(PLACED_AT_ONCE)
-        rooms = [placement.Room(*row) for row in _ROOMS.validate_python(scene.rooms)]
+        rooms = [
+            placement.Room(*row[:-1], placement.agents_said(row[-1]))
+            for row in _ROOMS.validate_python(scene.rooms)
+        ]
         waiting = [placement.Waiting(*row) for row in _WAITING.validate_python(scene.waiting)]
-        self.full, self.idle = not rooms, not waiting
+        self.full = all(room.live >= room.slots for room in rooms)
+        self.idle = not waiting
         places = placement.decide(waiting, rooms)
         if not places:
             return False

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from hub.core import explaining
 from hub.core.failing import jitter
-from hub.core.placement import Room, Waiting
+from hub.core.placement import Room, Waiting, agents_said, places_for
 from hub.desk import Asked, Desk, check_reach
 from hub.ops import answer, views
 from hub.ops.registry import Operation
@@ -50,11 +50,19 @@ def _situation(
         longest = reach.fence_ms / 1_000 + settings.fence_margin_seconds
         replaced_at = row.spoke_seen_at + timedelta(seconds=longest)
     requires = views.labels(row.requires)
-    waiting = Waiting(row.session_id, row.wanted_spoke, requires, row.sandbox)
+    waiting = Waiting(row.session_id, row.wanted_spoke, requires, row.sandbox, row.agent)
     online = [spoke for spoke in spokes if spoke.online]
     open_ones = [spoke for spoke in online if not (spoke.cordoned or spoke.draining)]
     rooms = [
-        Room(spoke.spoke_id, spoke.name, views.labels(spoke.labels), 1, 0, spoke.sandboxes)
+        Room(
+            spoke.spoke_id,
+            spoke.name,
+            views.labels(spoke.labels),
+            1,
+            0,
+            spoke.sandboxes,
+            agents_said(views.object_of(spoke.detail).get("agents")),
+        )
         for spoke in open_ones
     ]
     return explaining.Situation(
@@ -74,7 +82,7 @@ def _situation(
         exit_code=row.exit_code,
         lost_after=timedelta(seconds=lost_after),
         spokes_online=len(online),
-        spokes_fitting=sum(room.takes(waiting) for room in rooms),
+        spokes_fitting=len(places_for(waiting, rooms)),
         worktree=row.worktree,
         said=_sentence(row),
         now=reach.now,

@@ -1,29 +1,36 @@
 -- name: placement_scene
--- Where work may go, and who waits for it, in one look: two lists in one row. First come first placed
--- within a priority. Who fits on none of those spokes, or whose account is limited, holds nobody up.
-WITH room AS MATERIALIZED (
-    SELECT r.spoke_id, r.name, r.labels, r.slots, r.live, r.sandboxes FROM (
-        SELECT p.spoke_id, p.name, p.labels, p.slots, p.sandboxes,
-               (SELECT count(*) FROM mappings m
-                 WHERE m.spoke_id = p.spoke_id AND m.released_at IS NULL)::int AS live
-          FROM spokes p
-         WHERE p.online AND NOT p.cordoned AND NOT p.draining AND p.revoked_at IS NULL) r
-     WHERE r.live < r.slots),
+-- Where work may go, full or not, and who waits for room that there is, in one look: two lists in one
+-- row. First come first placed within a priority. Who fits on none of those spokes, or whose account is
+-- limited, holds nobody up; nor does who waits for one that has its agent, where there is one.
+WITH open AS MATERIALIZED (
+    SELECT p.spoke_id, p.name, p.labels, p.slots, p.sandboxes,
+           CASE WHEN jsonb_typeof(p.detail -> 'agents') = 'array' THEN p.detail -> 'agents' END
+               AS agents,
+           (SELECT count(*) FROM mappings m
+             WHERE m.spoke_id = p.spoke_id AND m.released_at IS NULL)::int AS live
+      FROM spokes p
+     WHERE p.online AND NOT p.cordoned AND NOT p.draining AND p.revoked_at IS NULL),
 queue AS (
-    SELECT s.session_id, s.wanted_spoke, s.requires, s.sandbox, s.priority, s.created_at
+    SELECT s.session_id, s.wanted_spoke, s.requires, s.sandbox, s.agent, s.priority, s.created_at
       FROM sessions s
      WHERE s.state = 'queued' AND s.desired = 'run' AND s.not_before <= now()
        AND NOT EXISTS (SELECT FROM accounts a WHERE a.account = s.account
                           AND a.limited_until IS NOT NULL)
-       AND EXISTS (SELECT FROM room p
-                    WHERE p.labels @> s.requires AND s.sandbox = ANY (p.sandboxes)
-                      AND (s.wanted_spoke IS NULL OR s.wanted_spoke IN (p.spoke_id, p.name)))
+       AND EXISTS (
+           SELECT FROM open p
+            WHERE p.live < p.slots AND p.labels @> s.requires AND s.sandbox = ANY (p.sandboxes)
+              AND (s.wanted_spoke IS NULL OR s.wanted_spoke IN (p.spoke_id, p.name))
+              AND (coalesce(p.agents ? s.agent, true) OR NOT EXISTS (
+                   SELECT FROM open q
+                    WHERE coalesce(q.agents ? s.agent, true)
+                      AND q.labels @> s.requires AND s.sandbox = ANY (q.sandboxes)
+                      AND (s.wanted_spoke IS NULL OR s.wanted_spoke IN (q.spoke_id, q.name)))))
      ORDER BY s.priority DESC, s.created_at, s.session_id LIMIT $1)
-SELECT (SELECT coalesce(jsonb_agg(jsonb_build_array(r.spoke_id, r.name, r.labels, r.slots, r.live,
-                                                    r.sandboxes)
-                                  ORDER BY r.spoke_id), '[]') FROM room r) AS rooms,
+SELECT (SELECT coalesce(jsonb_agg(jsonb_build_array(p.spoke_id, p.name, p.labels, p.slots, p.live,
+                                                    p.sandboxes, p.agents)
+                                  ORDER BY p.spoke_id), '[]') FROM open p) AS rooms,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(q.session_id, q.wanted_spoke, q.requires,
-                                                    q.sandbox)
+                                                    q.sandbox, q.agent)
                                   ORDER BY q.priority DESC, q.created_at, q.session_id), '[]')
           FROM queue q) AS waiting;
 

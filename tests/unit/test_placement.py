@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
-from hub.core.placement import Place, Room, Waiting, decide
+from hub.core.placement import Place, Room, Waiting, agents_said, decide
 
 
 def _room(id: str, slots: int = 4, live: int = 0, **labels: str) -> Room:
@@ -53,6 +57,42 @@ def test_who_fits_nowhere_holds_nobody_up() -> None:
 def test_a_full_spoke_takes_nobody() -> None:
     assert decide([_waiting("s")], [_room("a", slots=1, live=1)]) == []
     assert decide([_waiting("s")], [_room("a", slots=0)]) == []
+
+
+def _able(id: str, *agents: str, live: int = 0) -> Room:
+    return replace(_room(id, live=live), agents=frozenset(agents))
+
+
+def _for(agent: str) -> Waiting:
+    return replace(_waiting("s"), agent=agent)
+
+
+def test_an_agent_goes_where_it_is_installed() -> None:
+    rooms = [_able("a", "command"), _able("b", "claude", "command", live=3)]
+    assert decide([_for("claude")], rooms) == [Place("s", "b")]
+
+
+def test_it_waits_for_one_that_has_it_and_is_full() -> None:
+    rooms = [_able("a", "command"), _able("b", "claude", live=4)]
+    assert decide([_for("claude")], rooms) == []
+
+
+def test_where_nobody_has_it_it_goes_and_hears_why_not() -> None:
+    assert decide([_for("claude")], [_able("a", "command")]) == [Place("s", "a")]
+
+
+def test_a_spoke_that_does_not_say_may_have_it() -> None:
+    assert decide([_for("claude")], [_able("a", "command"), _room("b")]) == [Place("s", "b")]
+
+
+@pytest.mark.parametrize(
+    ("said", "agents"),
+    [(["claude", 1, None], {"claude"}), ([], set()), (None, None), ({"claude": 1}, None)],
+)
+def test_what_a_spoke_says_of_its_agents_is_not_believed_blindly(
+    said: JsonValue, agents: set[str] | None
+) -> None:
+    assert agents_said(said) == agents
 
 
 @given(st.lists(st.integers(0, 4), max_size=6), st.integers(0, 30))

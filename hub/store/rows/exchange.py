@@ -66,8 +66,8 @@ class LockedRow:
 
 @dataclass(frozen=True, slots=True)
 class SceneRow:
-    """``rooms``: [spoke id, name, labels, slots, live, sandboxes] each; ``waiting``: [session
-    id, wanted spoke, required labels, sandbox] each.
+    """``rooms``: [spoke id, name, labels, slots, live, sandboxes, agents] each; ``waiting``:
+    [session id, wanted spoke, required labels, sandbox, agent] each.
     """
 
     rooms: JsonValue
