@@ -57,7 +57,7 @@ test: check
 # The real CLIs, installed by name in the versions that tests/agents pins; no key, no internet.
 test-agents: $(READY)
 	$(BIN)/python -m tests.agents.install
-	$(BIN)/pytest tests/agents
+	$(BIN)/pytest -n 2 --dist loadfile tests/agents
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks

@@ -11,12 +11,15 @@ Mode = Literal["queue", "steer", "interrupt"]
 
 
 class Abilities(NamedTuple):
-    """``modes``: how it can be told something while it works. ``resume``: by its session's id."""
+    """``modes``: how it can be told something while it works. ``resume``: by its session's id.
+    ``speaks``: the Agent Client Protocol, a way of its own, or lines.
+    """
 
     modes: frozenset[str]
     resume: bool = True
     asks: bool = True  #: whether it may use a tool, of who decides for it
     reports_waits: bool = False  #: says when its provider keeps it waiting
+    speaks: Literal["acp", "native", "lines"] = "native"
     is_named: bool = False  #: by the spawn: which program it is, is not known here
 
 
@@ -24,12 +27,14 @@ _TURNS: Final = frozenset({"queue", "interrupt"})
 _STEERED: Final = frozenset({"queue", "steer", "interrupt"})
 
 ABILITIES: Final[Mapping[str, Abilities]] = {
-    "acp": Abilities(_TURNS, asks=False, is_named=True),
+    "acp": Abilities(_TURNS, asks=False, speaks="acp", is_named=True),
     "claude": Abilities(_STEERED, reports_waits=True),
     "codex": Abilities(_STEERED, reports_waits=True),
-    "command": Abilities(frozenset({"queue"}), resume=False, asks=False, is_named=True),
-    "gemini": Abilities(_TURNS),
-    "opencode": Abilities(_STEERED, reports_waits=True),
+    "command": Abilities(
+        frozenset({"queue"}), resume=False, asks=False, speaks="lines", is_named=True
+    ),
+    "gemini": Abilities(_TURNS, speaks="acp"),
+    "opencode": Abilities(_STEERED, reports_waits=True, speaks="acp"),
 }
 
 

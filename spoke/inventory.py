@@ -19,6 +19,7 @@ from spoke.attempts import Attempts
 from spoke.flight import in_thread
 from spoke.git import Git
 from spoke.identity import Identity
+from spoke.logins import logins
 from spoke.programs import versions
 from spoke.settings import SpokeSettings
 from spoke.sweep import boot_id
@@ -51,6 +52,7 @@ async def look(settings: SpokeSettings, git: Git, kills_by: str, holds: Found) -
         **({"sandboxFloor": floor} if (floor := settings.sandbox_floor) != "off" else {}),
         "agents": [*agents],
         "agentVersions": {**await in_thread(versions, agents, shutil.which)},
+        "agentLogins": {**await in_thread(logins, agents, os.environ)},
         "pid": os.getpid(),
     }
     return Self(uuid4().hex, boot_id(), our_version(), detail, holds.sandboxes)

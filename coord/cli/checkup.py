@@ -15,13 +15,17 @@ from coord import context
 from coord.caller import our_version
 from coord.cli.installed import strange_files
 from coord.client import Hub, connect
-from protocol.agents import is_named
+from protocol.agents import ABILITIES, is_named
 from protocol.errors import CallError, NotFound, PermissionDenied
 from protocol.limits import PROTOCOL_VERSION
 from protocol.ops.shapes import Shape
 from protocol.ops.spokes import SpokeView
 
 OLDEST_GIT: Final = (2, 37)
+
+_LOGINS: Final = {
+    "key": "key in its environment", "login": "logged in", "unseen": "no login seen",
+}  # fmt: skip
 
 Result = Literal["ok", "warn", "fail"]
 
@@ -162,9 +166,22 @@ def _spoke(one: SpokeView) -> Check:
 
 
 def agents(one: SpokeView) -> list[str]:
-    """Which it can start, and in which version, where it knows."""
-    named, versions = one.detail.get("agents"), one.detail.get("agentVersions")
+    """Which it can start; of each, where that is known, its version, its speech and its login."""
+    named = one.detail.get("agents")
     names = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
-    known = versions if isinstance(versions, dict) else {}
-    said = [f"{name} {known.get(name, '')}".rstrip() for name in names if not is_named(name)]
+    said = [_agent(one, name) for name in names if not is_named(name)]
     return [f"agents: {', '.join(said)}"] if said else []
+
+
+def _agent(one: SpokeView, name: str) -> str:
+    version, login = (_of(one, what, name) for what in ("agentVersions", "agentLogins"))
+    words: list[str] = [ABILITIES[name].speaks] if name in ABILITIES else []
+    words += [_LOGINS[login]] if login in _LOGINS else []
+    known = f"{name} {version}" if version else name
+    return f"{known} ({'; '.join(words)})" if words else known
+
+
+def _of(one: SpokeView, what: str, name: str) -> str:
+    known = one.detail.get(what)
+    said = known.get(name) if isinstance(known, dict) else None
+    return said if isinstance(said, str) else ""

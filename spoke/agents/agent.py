@@ -46,6 +46,15 @@ class Kept(NamedTuple):
         return f"{top}/{self.below}" if self.below else top
 
 
+class Signs(NamedTuple):
+    """By what it is seen that somebody is logged in: a key in one of these variables of the
+    environment, or one of these files, each where the agent keeps it.
+    """
+
+    variables: frozenset[str] = frozenset()
+    files: Sequence[tuple[Kept, str]] = ()
+
+
 class Plan(NamedTuple):
     """``env`` goes on top of what every agent gets; of the daemon's own environment, the variables
     named in ``passes`` go too. ``tongue`` None: it has no turns, and is told line by line.
@@ -71,6 +80,11 @@ class Agent(Protocol):
     @property
     def program(self) -> str | None:
         """What has to be installed; None where the order names it."""
+        ...
+
+    @property
+    def signs(self) -> Signs:
+        """Of a login; none where it has none, or nobody knows."""
         ...
 
     def plan(self, order: StartOrder, key: str) -> Plan:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from spoke.agents.agent import AUTHOR, Plan
+from spoke.agents.agent import AUTHOR, Plan, Signs
 from spoke.agents.profile import Profile
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ PROFILE: Final = Profile(
 
 class AnyAcp:
     program = None
+    signs = Signs()
 
     def plan(self, order: StartOrder, key: str) -> Plan:
         """Raises InvalidArgument: NO_COMMAND, MODEL_UNSUPPORTED."""

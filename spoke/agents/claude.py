@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Final
 
 from protocol.failure import FailureKind, Signal, classify
-from spoke.agents.agent import Kept, Plan
+from spoke.agents.agent import Kept, Plan, Signs
 from spoke.agents.tongue import (
     Accepted,
     Asked,
@@ -84,6 +84,15 @@ _HOOK: Final = "coord"
 
 class Claude:
     program = "claude"
+    signs = Signs(
+        frozenset(
+            {
+                "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN",
+                "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX",
+            }
+        ),
+        [(KEEPS[0], ".credentials.json")],
+    )  # fmt: skip
 
     def plan(self, order: StartOrder, key: str) -> Plan:
         """Its session id is ours to choose, so that it is known before the first word."""

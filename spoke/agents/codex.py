@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Final
 
 from protocol.failure import Signal, classify
-from spoke.agents.agent import Kept, Plan
+from spoke.agents.agent import Kept, Plan, Signs
 from spoke.agents.tongue import (
     Accepted,
     Asked,
@@ -62,6 +62,10 @@ _SHELLS: Final = frozenset({"bash", "sh", "zsh", "dash"})
 
 class Codex:
     program = "codex"
+    signs = Signs(
+        frozenset({"AZURE_OPENAI_API_KEY", "CODEX_API_KEY", "OPENAI_API_KEY"}),
+        [(KEEPS[0], "auth.json")],
+    )
 
     def plan(self, order: StartOrder, key: str) -> Plan:
         argv = [order.command or self.program, "app-server", *order.args]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from protocol.errors import InvalidArgument
-from spoke.agents.agent import Plan
+from spoke.agents.agent import Plan, Signs
 
 if TYPE_CHECKING:
     from protocol.ops.wire import StartOrder
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 class Command:
     program = None
+    signs = Signs()
 
     def plan(self, order: StartOrder, key: str) -> Plan:
         """The program and its arguments as they were given: no shell ever reads them."""

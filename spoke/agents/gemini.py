@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from spoke.agents.agent import AUTHOR, Kept
+from spoke.agents.agent import AUTHOR, Kept, Signs
 from spoke.agents.profile import Acp, Profile
 
 PROFILE: Final = Profile(
@@ -29,6 +29,10 @@ PROFILE: Final = Profile(
     mode="default",  # it asks before each tool, and is answered; the workspace need not be trusted
     minute_apart=True,
     keeps=(Kept("", ".gemini"),),
+    signs=Signs(
+        frozenset({"GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS"}),
+        [(Kept("", ".gemini"), "oauth_creds.json")],
+    ),
     needs_author=True,
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from protocol.failure import FailureKind, Signal, classify
 from spoke.agents.acp import AcpTongue
-from spoke.agents.agent import Kept
+from spoke.agents.agent import Kept, Signs
 from spoke.agents.profile import Acp, Profile
 from spoke.agents.tongue import (
     Accepted,
@@ -64,6 +64,15 @@ PROFILE: Final = Profile(
     port_key_env="OPENCODE_SERVER_PASSWORD",
     folds=True,
     resume="session/resume",
+    signs=Signs(
+        frozenset(
+            {
+                "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY", "OPENCODE_API_KEY",
+                "OPENROUTER_API_KEY",
+            }
+        ),
+        [(Kept("XDG_DATA_HOME", ".local/share", "opencode"), "auth.json")],
+    ),
     keeps=(
         Kept("XDG_DATA_HOME", ".local/share", "opencode"),
         Kept("XDG_STATE_HOME", ".local/state", "opencode"),

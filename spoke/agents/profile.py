@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2s
 from typing import TYPE_CHECKING, NamedTuple
 
-from spoke.agents.agent import Kept, Plan
+from spoke.agents.agent import Kept, Plan, Signs
 from spoke.agents.tongue import as_list, decode, encode
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Profile(NamedTuple):
     model_args: Sequence[str] = ()  #: before the name of a model
     settings_env: str = ""  #: the variable that holds settings in JSON, the model among them
     settings: Mapping[str, object] = {}
+    signs: Signs = Signs()
     port_key_env: str = ""  #: the variable that holds the key to a port of its own
     keeps: Sequence[Kept] = ()
 
@@ -46,6 +47,10 @@ class Acp:
     @property
     def program(self) -> str:
         return self.profile.argv[0]
+
+    @property
+    def signs(self) -> Signs:
+        return self.profile.signs
 
     def plan(self, order: StartOrder, key: str) -> Plan:
         profile = self.profile

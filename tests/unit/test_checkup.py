@@ -8,6 +8,8 @@ from pydantic import JsonValue
 from coord.cli.checkup import agents
 from protocol.ops.spokes import SpokeView
 
+KEY = "key in its environment"
+
 
 @pytest.mark.parametrize(
     ("detail", "said"),
@@ -15,13 +17,18 @@ from protocol.ops.spokes import SpokeView
         ({}, []),
         ({"agents": ["command"]}, []),
         (
-            {"agents": ["claude", "command", "gemini"], "agentVersions": {"claude": "2.1.329"}},
-            ["agents: claude 2.1.329, gemini"],
+            {
+                "agents": ["acp", "claude", "command", "gemini", "new"],
+                "agentVersions": {"claude": "2.1.329"},
+                "agentLogins": {"claude": "key", "gemini": "unseen", "new": "lies"},
+            },
+            [f"agents: claude 2.1.329 (native; {KEY}), gemini (acp; no login seen), new"],
         ),
-        ({"agents": "lies", "agentVersions": []}, []),
+        ({"agents": ["codex"], "agentLogins": {"codex": ["key"]}}, ["agents: codex (native)"]),
+        ({"agents": "lies", "agentVersions": [], "agentLogins": 1}, []),
     ],
 )
-def test_agents_are_named_with_the_version_that_is_known(
+def test_agents_are_named_with_what_is_known_of_them(
     detail: dict[str, JsonValue], said: list[str]
 ) -> None:
     spoke = SpokeView(
