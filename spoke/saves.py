@@ -205,6 +205,8 @@ class Saver:
             return "this spoke pushes no saved work (its setting push_saves)"
         clone = self._saves.worktrees.known(self._path)[0]
         async with self._saves.pushes:
+            if (await clone.objects(ref))[0] != commit:
+                return ""  # a later attempt has saved more, and sends that: never the older over it
             why = await self._send(clone, commit, ref)
         if not why:
             self._pushed, self._tries = (ref, commit), 0

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 HUBS = 2
 SPOKES = ("anvil",)
 BURST = 10_000  # lines
-LONG = 20_000  # lines of a thousand bytes each
-SOME_MB = 12  # that a hub may need for who does not read; what is not read is 20 MB
+LONG = 40_000  # lines of a thousand bytes each
+SOME_MB = 16  # that a hub may need for who does not read; what is not read is 40 MB
 
 
 async def test_fault_29_very_many_events_with_bells_between_hubs(here: Town, repo: str) -> None:

@@ -36,7 +36,7 @@ def session(id: str, task: str = "fix", state: str = "running", **more: JsonValu
         "repo": "/r", "branch": f"coord/{task}", "baseCommit": None, "worktree": None,
         "spoke": "forge", "labels": {}, "createdAt": NOW, "startedAt": None, "finishedAt": None,
         "exitCode": None, "lastSeq": 0, "savedRef": None, "abort": None, "agentState": None,
-        "account": "", "limitedUntil": None, "failures": [],
+        "account": "", "limitedUntil": None, "failures": [], "sandbox": "off",
     }  # fmt: skip
     return view | more
 
