@@ -24,7 +24,7 @@ from spoke import changes, pushing
 from spoke.changes import Mark
 from spoke.chores import Chores
 from spoke.clones import Clone
-from spoke.flight import in_thread
+from spoke.flight import Turns, in_thread
 from spoke.idle import NICE, NICEST
 from spoke.journal import Key
 from spoke.place import Place
@@ -51,6 +51,7 @@ class Saves:
     room: asyncio.Semaphore = field(default_factory=lambda: _room())
     last: asyncio.Semaphore = field(default_factory=lambda: _room())
     pushes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PUSHES))
+    turns: Turns = field(default_factory=Turns)  #: of attempts that send to one ref
 
     def start(self) -> None:
         self.chores.start(self.reports.tell(), "reports of saves")
@@ -204,7 +205,7 @@ class Saver:
         if not self._saves.push:
             return "this spoke pushes no saved work (its setting push_saves)"
         clone = self._saves.worktrees.known(self._path)[0]
-        async with self._saves.pushes:
+        async with self._saves.turns.alone(ref), self._saves.pushes:  # two at once: one fails
             if (await clone.objects(ref))[0] != commit:
                 return ""  # a later attempt has saved more, and sends that: never the older over it
             why = await self._send(clone, commit, ref)

@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from spoke.clones import Clones
+import pytest
+
+from spoke import pushing
+from spoke.clones import Clone, Clones
 from spoke.git import Git
 from spoke.journal import Key
-from spoke.saves import PUSHES, Saves
+from spoke.saves import PUSHES, Saver, Saves
 from spoke.worktrees import Worktrees
 from tests.support.repositories import git, make_repository
 from tests.support.world import until
 
 REF = "refs/coord/wip/ses_1"
+NOBODY_S = 0.7  #: for which nobody else may come in
 
 
 def _ref(repo: Path) -> str:
     return git(repo, "for-each-ref", REF)
 
 
-async def test_an_older_state_is_not_sent_over_a_newer_one(tmp_path: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Two attempts of a session in one worktree; ``clone`` and ``repo`` are where git looks."""
+
+    saves: Saves
+    tree: Path
+    clone: Path
+    repo: Path
+    first: Saver
+    second: Saver
+
+    def write(self, text: str) -> None:
+        (self.tree / "notes").write_text(text)
+
+
+@pytest.fixture
+async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
     repo, root = Path(make_repository(tmp_path / "repo")), tmp_path / "spoke"
     clones = Clones(root, Git(root / "home"), allow_local=True)
     async with Worktrees(root, clones) as worktrees:
@@ -30,17 +53,50 @@ async def test_an_older_state_is_not_sent_over_a_newer_one(tmp_path: Path) -> No
         first, second = (saves.of(Key("ses_1", attempt)) for attempt in (1, 2))
         for attempt in (first, second):
             attempt.found(made.path)
-        for _ in range(PUSHES):
-            await saves.pushes.acquire()
-        (made.path / "notes").write_text("one\n")
-        sending = asyncio.create_task(first.settle())
-        await until(lambda: _ref(clone), "the first attempt's work is saved, and waits to be sent")
-        (made.path / "notes").write_text("one\ntwo\n")
-        await worktrees.save("ses_1", made.path, REF)
-        for _ in range(PUSHES):
-            saves.pushes.release()
-        await sending
-        assert _ref(repo) == "", "it is not what the session has any more"
-        await second.settle()
-        assert git(repo, "show", f"{REF}:notes") == "one\ntwo"
+        yield Ground(saves, made.path, clone, repo, first, second)
         await saves.close()
+
+
+async def test_an_older_state_is_not_sent_over_a_newer_one(ground: Ground) -> None:
+    for _ in range(PUSHES):
+        await ground.saves.pushes.acquire()
+    ground.write("one\n")
+    sending = asyncio.create_task(ground.first.settle())
+    await until(lambda: _ref(ground.clone), "the first attempt's work waits to be sent")
+    ground.write("one\ntwo\n")
+    await ground.saves.worktrees.save("ses_1", ground.tree, REF)
+    for _ in range(PUSHES):
+        ground.saves.pushes.release()
+    await sending
+    assert _ref(ground.repo) == "", "it is not what the session has any more"
+    await ground.second.settle()
+    assert git(ground.repo, "show", f"{REF}:notes") == "one\ntwo"
+
+
+async def test_two_attempts_do_not_send_at_the_same_time(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The later one would be refused for ever, because the ref is not where it saw it."""
+    sent: list[str] = []
+    another = asyncio.Event()
+    alone: list[bool] = []
+
+    async def send(_clone: Clone, commit: str, _ref: str, _known: str | None) -> str:
+        sent.append(commit)
+        if len(sent) == 1:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(another.wait(), NOBODY_S)
+            alone.append(not another.is_set())
+        another.set()
+        return ""
+
+    monkeypatch.setattr(pushing, "push_over", send)
+    ground.write("one\n")
+    sending = [asyncio.create_task(ground.first.settle())]
+    await until(lambda: sent, "the first attempt's work is being sent")
+    older = _ref(ground.clone)
+    ground.write("one\ntwo\n")
+    sending.append(asyncio.create_task(ground.second.settle()))
+    await asyncio.gather(*sending)
+    assert alone == [True], "another came in meanwhile"
+    assert [older.split()[0], _ref(ground.clone).split()[0]] == sent

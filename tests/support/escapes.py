@@ -71,17 +71,24 @@ def _order(folder: str, *, own: bool) -> Try:
     """A word to supervisors: to its own, which is the newest, or to all others."""
 
     def run() -> None:
+        opened: list[Path] = []
         doors = [one for one in Path(folder).iterdir() if one.is_socket()]
         doors.sort(key=lambda one: one.stat().st_mtime_ns)
         for door in doors[-1:] if own else doors[:-1]:
             with socket.socket(socket.AF_UNIX) as line:
-                line.connect(str(door))
+                try:
+                    line.connect(str(door))
+                except ConnectionRefusedError:
+                    continue  # its supervisor has ended, and it is about to be tidied away
+                opened.append(door)
                 line.sendall(b'{"id":1,"op":"status"}\n')
                 heard = b""
                 while b'"id"' not in heard:
                     heard += line.recv(4096)
             if b'"ok":true' not in heard:
                 raise OSError(errno.EACCES, heard.decode())
+        if not opened:
+            raise OSError(errno.ENOENT, "nobody was there")
 
     return run
 
