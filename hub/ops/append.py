@@ -70,7 +70,9 @@ async def _tell(desk: Desk, params: AppendParams, records: list[Record], row: Ap
 
 
 async def _tell_parent(desk: Desk, params: AppendParams, records: list[Record]) -> None:
-    """Before the spoke has its answer: it comes again with what was not told."""
+    """Before the spoke has its answer: where the database is away now, it comes again. What a hub
+    that dies here has not told is in the child's own story alone.
+    """
     for n, record in enumerate(records, params.first):
         told = telling.of(record)
         if told is not None:
