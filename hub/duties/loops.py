@@ -94,7 +94,7 @@ class Placement:
         ]
         waiting = [placement.Waiting(*row) for row in _WAITING.validate_python(scene.waiting)]
         self.full = all(room.live >= room.slots for room in rooms)
-        self.idle = not waiting
+        self.idle = not scene.anybody
         places = placement.decide(waiting, rooms)
         if not places:
             return False

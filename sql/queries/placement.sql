@@ -1,6 +1,6 @@
 -- name: placement_scene
 -- Where work may go, full or not, and who waits for room that there is, in one look: two lists in one
--- row. First come first placed within a priority. Who fits on none of those spokes, or whose account is
+-- row; and whether anybody waits at all, for room that is still to come. First come first placed within a priority. Who fits on none of those spokes, or whose account is
 -- limited, holds nobody up; nor does who waits for one that has its agent, where there is one.
 WITH open AS MATERIALIZED (
     SELECT p.spoke_id, p.name, p.labels, p.slots, p.sandboxes,
@@ -32,7 +32,10 @@ SELECT (SELECT coalesce(jsonb_agg(jsonb_build_array(p.spoke_id, p.name, p.labels
        (SELECT coalesce(jsonb_agg(jsonb_build_array(q.session_id, q.wanted_spoke, q.requires,
                                                     q.sandbox, q.agent)
                                   ORDER BY q.priority DESC, q.created_at, q.session_id), '[]')
-          FROM queue q) AS waiting;
+          FROM queue q) AS waiting,
+       EXISTS (SELECT FROM sessions s
+                WHERE s.state = 'queued' AND s.desired = 'run' AND s.not_before <= now())
+           AS anybody;
 
 -- name: assign_sessions
 -- Give queued sessions to spokes: a row for each that was given, which is its start order. What it is
