@@ -48,6 +48,9 @@ class ScriptedModel:
     requests: list[Request] = field(default_factory=list[Request])
     _served: Counter[tuple[str, int]] = field(default_factory=Counter[tuple[str, int]])
     _ids: itertools.count[int] = field(default_factory=itertools.count)
+    _open: dict[asyncio.StreamWriter, asyncio.Task[None]] = field(
+        default_factory=dict[asyncio.StreamWriter, asyncio.Task[None]]
+    )
 
     def served(self, word: str) -> list[Request]:
         """The requests whose script holds ``word``."""
@@ -56,6 +59,7 @@ class ScriptedModel:
     async def on_connection(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        self._open[writer] = cast("asyncio.Task[None]", asyncio.current_task())
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             path, headers, body = await _read(reader)
             request = Request(path, key=_key(headers))
@@ -68,6 +72,14 @@ class ScriptedModel:
                 task.cancel()
             await asyncio.gather(playing, leaving, return_exceptions=True)
         writer.close()
+        del self._open[writer]
+
+    async def aclose(self) -> None:
+        """Hang up on whoever still listens: an agent that a failed test left behind."""
+        left = dict(self._open)
+        for writer in left:
+            writer.transport.abort()
+        await asyncio.gather(*left.values())
 
     async def _answer(self, request: Request, body: bytes, writer: asyncio.StreamWriter) -> None:
         wire, asked = _read_request(request.path, cast("Json", json.loads(body or b"{}")))
@@ -126,6 +138,7 @@ async def scripted_model() -> AsyncGenerator[ScriptedModel]:
         yield model
     finally:
         server.close()
+        await model.aclose()
 
 
 def _read_request(path: str, body: Json) -> tuple[Wire | None, Asked | None]:
