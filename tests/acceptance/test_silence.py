@@ -16,6 +16,7 @@ from tests.support import turns
 from tests.support.world import PATIENCE, World, make_repository, marked, story, world
 
 AGENT = str(Path(turns.__file__))
+BOUND_MS = 3_000  #: of silence; longer than our agent takes to start on a busy machine
 
 
 @pytest.fixture
@@ -42,6 +43,11 @@ async def _until(hub: coord.Hub, id: str, holds: Callable[[SessionView], bool]) 
         return view
 
 
+def _waits_for_its_model(view: SessionView) -> bool:
+    silent = _silence(view)
+    return silent is not None and silent.doing == "model"
+
+
 def _silence(view: SessionView) -> Silence | None:
     return None if view.agent_state is None else view.agent_state.silent
 
@@ -49,9 +55,7 @@ def _silence(view: SessionView) -> Silence | None:
 async def test_silence_is_shown_until_it_is_heard_whoever_dies_meanwhile(here: World) -> None:
     async with here.client() as hub:
         id = await _spawn(here, hub, "wait")
-        silent = _silence(await _until(hub, id, lambda one: _silence(one) is not None))
-        assert silent is not None
-        assert silent.doing == "model"
+        silent = _silence(await _until(hub, id, _waits_for_its_model))
     assert "running (busy, no signal for" in await here.coordctl("ps")
     assert "while it waits for its model" in await here.coordctl("status", id)
     assert "has said nothing since" in await here.coordctl("explain", id)
@@ -65,6 +69,7 @@ async def test_silence_is_shown_until_it_is_heard_whoever_dies_meanwhile(here: W
         idle = await _until(hub, id, lambda one: one.activity == "idle")
         assert _silence(idle) is None
         told = [one.body.get("event") for one in await story(hub, id) if one.kind == "agent"]
+        del told[: told.index("opened")]  # a slow start is a silence too
         assert told.count("silent") == told.count("heard") == 1
         await hub.abort(id)
 
@@ -73,18 +78,18 @@ async def test_silence_is_shown_until_it_is_heard_whoever_dies_meanwhile(here: W
 async def test_silence_that_lasts_too_long_is_a_failure(here: World, prompt: str) -> None:
     """Whether or not the agent still listens when it is told to end its turn."""
     async with here.client() as hub:
-        id = await _spawn(here, hub, prompt, bound=1_000)
+        id = await _spawn(here, hub, prompt, bound=BOUND_MS)
         view = await _until(hub, id, lambda one: one.state.ended)
     assert (view.state, view.reason) == (State.FAILED, "sdkError")
     shown = await here.coordctl("status", id)
-    assert "sdkError: it said nothing for 1 s, while it waited for its model" in shown
+    assert "sdkError: it said nothing for 3 s, while it waited for its model" in shown
     assert "trying again may help" in shown
     assert marked(id) == {}
 
 
 async def test_one_that_has_done_its_work_and_does_not_go_is_ended(here: World) -> None:
     async with here.client() as hub:
-        id = await _spawn(here, hub, "stay", bound=700, stdin="closed")
+        id = await _spawn(here, hub, "stay", bound=BOUND_MS, stdin="closed")
         view = await _until(hub, id, lambda one: one.state.ended)
     assert (view.state, view.reason) == (State.COMPLETED, "it committed nothing")
     assert marked(id) == {}
@@ -94,7 +99,7 @@ async def test_the_next_of_its_chain_takes_over_from_one_that_is_silent(here: Wo
     async with here.client() as hub:
         given = {
             "task": "talk", "repo": make_repository(here.folder / "repo"), "agent": "claude",
-            "command": AGENT, "prompt": "wait", "max_silence_ms": 700,
+            "command": AGENT, "prompt": "wait", "max_silence_ms": BOUND_MS,
             "fallback": [{"agent": "claude", "command": AGENT}],
         }  # fmt: skip
         id = (await hub.ask(SPAWN, given)).session_id
@@ -102,7 +107,7 @@ async def test_the_next_of_its_chain_takes_over_from_one_that_is_silent(here: Wo
     done = [(one.kind, one.action) for one in view.failures]
     assert done == [("sdkError", "fallback"), ("sdkError", "stop")]
     shown = await here.coordctl("status", id)
-    assert "it said nothing for 0.7 s, while it waited for its model; went on with" in shown
+    assert "it said nothing for 3 s, while it waited for its model; went on with" in shown
 
 
 async def test_only_an_agent_that_has_turns_is_bounded(here: World) -> None:
