@@ -17,12 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coord import context
-from coord.cli import terminal
-from coord.cli.asking import duration, pair
+from coord.cli import spoke_settings, terminal
 from coord.cli.exits import Exit
 from coord.cli.groups import Group
-from protocol.errors import InvalidArgument
-from protocol.sandbox import SANDBOXES
 
 if TYPE_CHECKING:
     from spoke.settings import SpokeSettings
@@ -53,46 +50,12 @@ def add_run(commands: Group) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", metavar="DIR", type=Path, help="its identity, clones, worktrees")
-    parser.add_argument("--slots", metavar="N", type=int, help="how many sessions at once")
-    parser.add_argument("--label", metavar="K=V", type=pair, action="append")
-    parser.add_argument(
-        "--quiet-after", metavar="TIME", type=duration,
-        help="when the silence of a busy agent is told of; 2m, 0: never",
-    )  # fmt: skip
-    parser.add_argument("--sandbox-floor", choices=SANDBOXES, help="what holds each session here")
-    parser.add_argument(
-        "--sandbox-write",
-        metavar="DIR",
-        type=Path,
-        action="append",
-        help="open to all in sandboxes",
-    )
-    parser.add_argument(
-        "--sandbox-hide", metavar="DIR", type=Path, action="append", help="not read in sandboxes"
-    )
+    spoke_settings.add(parser)
 
 
 def _settings(args: argparse.Namespace) -> SpokeSettings:
     """Raises InvalidArgument (BAD_SETTINGS)."""
-    from pydantic import ValidationError
-
-    from spoke.settings import SpokeSettings
-
-    said: dict[str, object] = {"state": args.state or context.state_path() / "spoke"}
-    if args.slots is not None:
-        said["slots"] = args.slots
-    if args.quiet_after is not None:
-        said["quiet_ms"] = args.quiet_after
-    if args.label:
-        said["labels"] = dict(args.label)
-    said |= {"sandbox_floor": args.sandbox_floor} if args.sandbox_floor else {}
-    said |= {"sandbox_writes": tuple(args.sandbox_write)} if args.sandbox_write else {}
-    said |= {"hidden": tuple(args.sandbox_hide)} if args.sandbox_hide else {}
-    try:
-        return SpokeSettings.model_validate(said)
-    except ValidationError as error:
-        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
-        raise InvalidArgument("BAD_SETTINGS", faults) from None
+    return spoke_settings.of(args, args.state or context.state_path() / "spoke")
 
 
 def _join(args: argparse.Namespace) -> Exit:

@@ -8,13 +8,12 @@ import dataclasses
 import logging
 import os
 import sys
-from pathlib import Path
 from typing import Final
 
+from coord.cli import spoke_settings
 from hub.app import RunningHub
 from protocol.aio.dial import address
 from protocol.errors import AlreadyExists, Conflict
-from protocol.sandbox import Sandbox
 from spoke import app, identity
 from spoke.settings import SpokeSettings
 
@@ -27,18 +26,16 @@ STOP_SECONDS: Final = 30.0
 
 
 async def enrolled(
-    hub: RunningHub, data: Path, slots: int | None, floor: Sandbox | None
+    hub: RunningHub, settings: SpokeSettings, slots: int | None
 ) -> tuple[SpokeSettings, str]:
-    """The spoke of this data directory and its name; joined the ordinary way if it is new.
+    """The spoke of these settings and its name; joined the ordinary way if it is new.
 
-    A spoke that belongs to another hub (another database) keeps its folder, and a new one is made.
+    A spoke that belongs to another hub (another database) keeps its folder, and a new one is made
+    beside it. ``slots``: that were asked for; the hub has others to say otherwise.
     """
-    said: dict[str, object] = {"state": data / "spoke", "hidden": (data,)}
-    said |= {"slots": slots} if slots is not None else {}
-    said |= {"sandbox_floor": floor} if floor is not None else {}
-    settings = SpokeSettings.model_validate(said)
     if app.is_enrolled(settings) and identity.load(settings.places).hub_id != hub.hub_id:
-        settings = settings.model_copy(update={"state": data / f"spoke-{hub.hub_id}"})
+        beside = settings.state.with_name(f"spoke-{hub.hub_id}")
+        settings = settings.model_copy(update={"state": beside})
     if app.is_enrolled(settings):
         return settings, _pointed(settings, hub)
     return settings, await _joined(settings, hub, slots)
@@ -114,10 +111,8 @@ class Nursery:
 
     async def _spawn(self) -> None:
         argv = [
-            "spoke", "run", "--state", str(self._settings.state),
-            "--slots", str(self._settings.slots), "--die-with-parent", str(os.getpid()),
-            "--sandbox-floor", self._settings.sandbox_floor,
-            *(word for folder in self._settings.hidden for word in ("--sandbox-hide", str(folder))),
+            "spoke", "run", *spoke_settings.words(self._settings),
+            "--die-with-parent", str(os.getpid()),
         ]  # fmt: skip
         # -P: the folder that `up` was started in is not to be imported from. A session of its own,
         # so that Ctrl-C reaches it through us and not beside us.

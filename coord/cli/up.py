@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from coord import context
+from coord.cli import spoke_settings
 from coord.cli.daemon import first_of, log_to_stderr, run_fast, stop_signals
 from coord.cli.exits import Exit
 from coord.cli.nursery import Nursery, enrolled
@@ -26,7 +27,7 @@ from hub.embedded.cluster import Cluster
 from hub.embedded.owner import Owner
 from hub.settings import HubSettings
 from protocol.errors import CallError, Internal
-from protocol.sandbox import SANDBOXES
+from spoke.settings import SpokeSettings
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +37,7 @@ _DOORS: Final = (("host", "port"), ("http_host", "http_port"))
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_serving(parser)
     parser.add_argument("--data", metavar="DIR", type=Path, help="database, spoke and token")
-    parser.add_argument("--slots", metavar="N", type=int, help="how many sessions at once")
-    parser.add_argument("--sandbox-floor", choices=SANDBOXES, help="what holds each session here")
+    spoke_settings.add(parser)
     parser.add_argument("--no-spoke", action="store_true", help="no agents on this machine")
     parser.epilog = "example: coordctl up"
     parser.set_defaults(run=run)
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> Exit:
     log_to_stderr()
     data: Path = (args.data or context.state_path()).absolute()
     settings_of(args, "", data)  # what cannot be is refused before anything is started
+    _spoke_settings(args, data)
     with Owner(data):
         return run_fast(_up(args, data))
 
@@ -85,12 +86,16 @@ async def _start(args: argparse.Namespace, data: Path, stack: AsyncExitStack) ->
     _write_context(hub, token)
     if args.no_spoke:
         return _House(hub, token, database, cluster, "none (--no-spoke)", None)
-    mine, name = await enrolled(hub, data, args.slots, args.sandbox_floor)
+    mine, name = await enrolled(hub, _spoke_settings(args, data), args.slots)
     nursery = Nursery(mine)
     stack.push_async_callback(nursery.stop)
     await nursery.start()
     said = f"{name}, {mine.slots} slots, pid {nursery.pid}, in {mine.state}"
     return _House(hub, token, database, cluster, said, nursery)
+
+
+def _spoke_settings(args: argparse.Namespace, data: Path) -> SpokeSettings:
+    return spoke_settings.of(args, data / "spoke", data)  # all of it is hidden from sandboxes
 
 
 async def _database(
