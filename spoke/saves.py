@@ -138,6 +138,26 @@ class Saver:
     async def _finish(self) -> None:
         await self._save("wip", final=True)
         self._is_settled = True
+        if self._saves.push and not self._is_pushed(self._ref("wip"), self._commit):
+            self._saves.chores.start(self._send_later(), f"last push of {self._key}")
+
+    async def _send_later(self) -> None:
+        """What the source did not take at its end, while the session has nothing newer. Nobody
+        waits for it: the work is safe here."""
+        commit, ref = self._commit, self._ref("wip")
+        while not self._is_pushed(ref, commit):
+            await asyncio.sleep(self._saves.every * min(1 << self._tries, PUSH_AGAIN_MOST))
+            self._tries += 1
+            try:
+                why = await self._push(commit, ref)
+            except (CallError, OSError) as error:
+                why = _words(error)
+                if isinstance(error, NotFound):
+                    return  # it was tidied away meanwhile
+            pushed = self._is_pushed(ref, commit)
+            if not (pushed or why):
+                return
+            self._report("wip", ref, commit, final=True, pushed=pushed, why=why)
 
     def _stop_keeping(self) -> None:
         if self._keeping is not None:

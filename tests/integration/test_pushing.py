@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol.ops.wire import Saved
 from spoke import pushing
 from spoke.clones import Clone, Clones
 from spoke.git import Git
@@ -100,3 +101,46 @@ async def test_two_attempts_do_not_send_at_the_same_time(
     await asyncio.gather(*sending)
     assert alone == [True], "another came in meanwhile"
     assert [older.split()[0], _ref(ground.clone).split()[0]] == sent
+
+
+def _busy() -> str:
+    return " ".join(task.get_name() for task in asyncio.all_tasks())
+
+
+class _Hub:
+    def __init__(self) -> None:
+        self.told: list[Saved] = []
+
+    async def saved(self, report: Saved) -> None:
+        self.told.append(report)
+
+
+async def test_what_the_repository_did_not_take_at_the_end_it_gets_later(ground: Ground) -> None:
+    hub = _Hub()
+    ground.saves.start()
+    ground.saves.reports.connect(hub)
+    away = ground.repo.rename(ground.repo.with_name("away"))
+    await asyncio.sleep(0)  # their clocks have begun, at a minute
+    ground.saves.every = 0.05
+    ground.write("one\n")
+    await ground.first.settle()
+    await until(lambda: any(one.why for one in hub.told), "the hub knows that it was not sent")
+    assert all(one.final and not one.pushed for one in hub.told)
+    away.rename(ground.repo)
+    await until(lambda: hub.told[-1].pushed, "the hub knows that it was sent")
+    assert hub.told[-1].final
+    assert git(ground.repo, "show", f"{REF}:notes") == "one"
+
+
+async def test_what_is_not_the_newest_any_more_is_not_sent_later(ground: Ground) -> None:
+    away = ground.repo.rename(ground.repo.with_name("away"))
+    await asyncio.sleep(0)  # their clocks have begun, at a minute
+    ground.saves.every = 0.05
+    ground.write("one\n")
+    await ground.first.settle()
+    assert "last push of" in _busy()
+    ground.write("one\ntwo\n")
+    await ground.saves.worktrees.save("ses_1", ground.tree, REF)
+    away.rename(ground.repo)
+    await until(lambda: "last push of" not in _busy(), "nobody tries any more")
+    assert _ref(ground.repo) == ""
