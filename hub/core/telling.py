@@ -5,7 +5,7 @@ It is told when somebody is needed: a question, silence, a failure, and when tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from pydantic import JsonValue
@@ -22,14 +22,28 @@ _DOING: Final = {
 }
 
 
-class Told(NamedTuple):
+class Said(NamedTuple):
     """``body`` has the whole in `text`, for people."""
 
     kind: str
     body: dict[str, JsonValue]
 
 
-def of(record: Record) -> Told | None:
+class Told(NamedTuple):
+    """``record``: of which, by its number in the spool."""
+
+    record: int
+    kind: str
+    body: dict[str, JsonValue]
+
+
+def of_all(first: int, records: Sequence[Record]) -> list[Told]:
+    """What is told of the records ``first``, ``first``+1, ..."""
+    said = [(n, of(record)) for n, record in enumerate(records, first)]
+    return [Told(n, *one) for n, one in said if one is not None]
+
+
+def of(record: Record) -> Said | None:
     match record.kind, record.body.get("event"):
         case "agent", "asked":
             return _asked(record.body)
@@ -38,33 +52,33 @@ def of(record: Record) -> Told | None:
         case "agent", "silent":
             return _silent(record.body)
         case "agent", "heard":
-            return Told("child_heard", {"text": "it is heard again"})
+            return Said("child_heard", {"text": "it is heard again"})
         case "exited", _ if record.body.get("outcome") == "failed":
             return _failed(record.body)
         case _:
             return None
 
 
-def _asked(body: Body) -> Told:
+def _asked(body: Body) -> Said:
     kept = _part(body, "question", "tool", "what", "until", "unanswered")
     text = f"asks whether it may {body.get('tool')}: {body.get('what')}"
-    return Told("child_asked", {**kept, "text": text})
+    return Said("child_asked", {**kept, "text": text})
 
 
-def _decided(body: Body) -> Told:
+def _decided(body: Body) -> Said:
     kept = _part(body, "question", "decision", "by")
     text = f"question {body.get('question')}: {body.get('decision')}, by {body.get('by')}"
-    return Told("child_decided", {**kept, "text": text})
+    return Said("child_decided", {**kept, "text": text})
 
 
-def _silent(body: Body) -> Told:
+def _silent(body: Body) -> Said:
     kept = _part(body, "since", "doing", "what", "toolSince", "endsAt")
     doing = _DOING.get(str(body.get("doing")), "while it works")
     what = f" ({body['what']})" if body.get("what") else ""
-    return Told("child_silent", {**kept, "text": f"gives no signal, {doing}{what}"})
+    return Said("child_silent", {**kept, "text": f"gives no signal, {doing}{what}"})
 
 
-def _failed(body: Body) -> Told:
+def _failed(body: Body) -> Said:
     """With what the hub does about it; `stop`: nothing."""
     failure, policy = _object(body.get("failure")), _object(body.get("policy"))
     kept = _part(policy, "action", "until")
@@ -73,7 +87,7 @@ def _failed(body: Body) -> Told:
     done = policy.get("why") if action != "stop" else None
     said = dict.fromkeys(str(part) for part in (body.get("reason"), body.get("message")) if part)
     text = f"failed: {done or ': '.join(said) or 'no reason'}"
-    return Told("child_failed", {**kept, "text": text})
+    return Said("child_failed", {**kept, "text": text})
 
 
 def _part(body: Body, *names: str) -> dict[str, JsonValue]:

@@ -36,11 +36,10 @@ async def append(desk: Desk, asked: Asked[AppendParams]) -> Appended:
     spoke_id = asked.principal.id
     desk.spokes.hear(spoke_id)
     row = await desk.store.exchange.append(
-        spoke_id, params.epoch, params.session_id, params.attempt, params.first, records
-    )
-    await _tell(desk, params, records, row)
-    if row.verdict == "ok":
-        await _tell_parent(desk, params, records)
+        spoke_id, params.epoch, params.session_id, params.attempt, params.first, records,
+        telling.of_all(params.first, records),
+    )  # fmt: skip
+    _tell(desk, params, records, row)
     match row.verdict:
         case "ok" | "stale_epoch" | "superseded" as verdict:
             return Appended(verdict=verdict, stored=row.stored)
@@ -54,11 +53,13 @@ async def _whole(desk: Desk, params: AppendParams, record: Record) -> Record:
     return await judged(desk.store.policy, params.session_id, params.attempt, record)
 
 
-async def _tell(desk: Desk, params: AppendParams, records: list[Record], row: AppendRow) -> None:
+def _tell(desk: Desk, params: AppendParams, records: list[Record], row: AppendRow) -> None:
     if row.first_seq is None:
         return
     new = records[row.skipped or 0 :]
     desk.feed.stored(params.session_id, row.first_seq, params.attempt, new)
+    if row.told_to is not None:
+        desk.bells.ring(row.told_to)
     if records[-1].kind == "exited":
         # What was said to it just before it was blocked puts it into the queue again, and so may
         # what is decided about its failure.
@@ -67,20 +68,6 @@ async def _tell(desk: Desk, params: AppendParams, records: list[Record], row: Ap
         desk.bells.ring(QUEUE if queued else ROOM)
         over = Cancelled("SESSION_ENDED", "the session that asked for this has ended")
         desk.links.close(params.session_id, CLOSE_UNAUTHENTICATED, over, lost=True)
-
-
-async def _tell_parent(desk: Desk, params: AppendParams, records: list[Record]) -> None:
-    """Before the spoke has its answer: where the database is away now, it comes again. What a hub
-    that dies here has not told is in the child's own story alone.
-    """
-    for n, record in enumerate(records, params.first):
-        told = telling.of(record)
-        if told is not None:
-            parent = await desk.store.sessions.tell_parent(
-                params.session_id, params.attempt, n, told.kind, told.body
-            )
-            if parent is not None:
-                desk.bells.ring(parent)
 
 
 async def _check_messages(desk: Desk, session_id: str, records: list[Record]) -> None:

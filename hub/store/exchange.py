@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from pydantic_core import to_json
 
+from hub.core.telling import Told
 from hub.store import queries
 from hub.store.batch import Batch
 from hub.store.postgres import Postgres, again
@@ -49,6 +50,7 @@ class _Append(NamedTuple):
     attempt: int
     first: int
     records: Sequence[Record]
+    told: Sequence[Told]
 
 
 class _Overtaken(Exception):
@@ -178,19 +180,22 @@ class Exchange:
 
     async def append(
         self, spoke_id: str, epoch: int, session_id: str, attempt: int, first: int,
-        records: Sequence[Record],
+        records: Sequence[Record], told: Sequence[Told] = (),
     ) -> AppendRow:  # fmt: skip
-        """Store records once each, in order; see `append_records` in the schema.
+        """Store records once each, in order, and what the session above is told of them; see
+        `append_records` in the schema.
 
         Few records share a commit with those of other attempts that came meanwhile: when a tree is
         aborted, each of its agents ends in the same moment.
         """
-        one = _Append(spoke_id, epoch, session_id, attempt, first, records)
+        one = _Append(spoke_id, epoch, session_id, attempt, first, records, told)
         if len(records) > FEW_RECORDS:
             return await self._append_one(one)
         return await self._appends.submit(one)
 
     async def _append_one(self, one: _Append) -> AppendRow:
+        if one.told:  # the session above is held first
+            return (await self._append_held([one]))[0]
         written = to_json(one.records).decode()  # a record is a tuple: one list of lists
         return await queries.append_records.only(
             self._pool, one.spoke_id, one.epoch, one.session_id, one.attempt, one.first, written
@@ -199,7 +204,11 @@ class Exchange:
     async def _append_all(self, some: list[_Append]) -> list[AppendRow | BaseException]:
         if len(some) == 1:
             return [await self._append_one(some[0])]
-        return [*await queries.append_all.all(self._pool, to_json(some).decode())]
+        return [*await self._append_held(some)]
+
+    async def _append_held(self, some: list[_Append]) -> list[AppendRow]:
+        written = to_json(some).decode()
+        return await again(lambda: queries.append_all.all(self._pool, written))
 
     async def saved(self, spoke_id: str, report: Saved) -> str:
         """Store where an attempt's work is: ok, stale_epoch, or unknown."""

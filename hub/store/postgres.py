@@ -40,8 +40,8 @@ class Postgres:
 async def again(work: Callable[[], Awaitable[R]]) -> R:
     """Run one whole transaction; once more each time Postgres chose it to end a deadlock.
 
-    Locks are taken in one order wherever that can be; a tree is locked from its top down, though,
-    and others lock by id. Raises Unavailable (DATABASE_BUSY) when it lost too often.
+    Locks are taken in one order wherever that can be; what a unique index makes one wait for is
+    not in it. Raises Unavailable (DATABASE_BUSY) when it lost too often.
     """
     for _ in range(DEADLOCKS):
         try:

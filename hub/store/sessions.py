@@ -77,15 +77,6 @@ class Sessions:
             raise no_session(id)
         return row.seq
 
-    async def tell_parent(
-        self, id: str, attempt: int, record: int, kind: str, body: Body
-    ) -> str | None:
-        """Add an event about a session to its parent's story, once for each record of its spool;
-        the parent, where it has one."""
-        given = id, attempt, record, kind, body
-        row = await again(lambda: queries.tell_parent.one(self._postgres.pool, *given))
-        return None if row is None else row.session_id
-
     async def story(self, id: str) -> StoryRow:
         row = await queries.story_of.one(self._pool, id)
         if row is None:

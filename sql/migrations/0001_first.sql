@@ -565,7 +565,7 @@ RETURNS TABLE (session_id text, spoke_id text, attempt int, seq bigint, alone bo
 LANGUAGE plpgsql ROWS 1 AS $$  -- as planned with: what is joined is looked up one by one
 BEGIN
     PERFORM FROM sessions x WHERE x.session_id = ANY (ids)
-      ORDER BY x.session_id FOR NO KEY UPDATE;
+      ORDER BY x.depth, x.session_id FOR NO KEY UPDATE;
     RETURN QUERY SELECT i.id, i.sp, a.attempt, a.seq, a.alone
       FROM unnest(ids, held_by, digests) AS i (id, sp, digest), assign(i.id, i.sp, i.digest) a;
 END $$;
@@ -661,9 +661,11 @@ END $$;
 
 -- Exactly-once append of at-least-once batches, and what the records say of the session.
 -- verdict: ok | stale_epoch (reconnect, touch nothing) | superseded (stop that run).
--- records: a list of [at in ms since 1970, kind, body].
-CREATE FUNCTION append_records(sp text, ep bigint, s text, a int, first bigint, records jsonb)
-RETURNS TABLE (verdict text, stored bigint, first_seq bigint, skipped int)
+-- records: a list of [at in ms since 1970, kind, body]. told: what the session above is to be told of
+-- them, which the caller holds then, too; told_to: that session, where it has not ended.
+CREATE FUNCTION append_records(sp text, ep bigint, s text, a int, first bigint, records jsonb,
+                               told jsonb DEFAULT '[]')
+RETURNS TABLE (verdict text, stored bigint, first_seq bigint, skipped int, told_to text)
 LANGUAGE plpgsql AS $$
 DECLARE
     z sessions;
@@ -707,46 +709,48 @@ BEGIN
     LOOP
         PERFORM apply_record(s, a, r ->> 1, r -> 2);
     END LOOP;
+    IF told <> '[]' THEN
+        told_to := tell_parent(s, a, first + skip, told);
+    END IF;
     RETURN NEXT;
 END $$;
 
--- Several appends of one moment, each as above: [spoke, epoch, session, attempt, first, records].
--- All sessions are held before anything else is, in one order.
+-- Several appends of one moment, each as above: [spoke, epoch, session, attempt, first, records, told].
+-- All sessions are held before anything else is, in one order, with those above that are told of it.
 CREATE FUNCTION append_all(items jsonb)
-RETURNS TABLE (verdict text, stored bigint, first_seq bigint, skipped int)
+RETURNS TABLE (verdict text, stored bigint, first_seq bigint, skipped int, told_to text)
 LANGUAGE plpgsql AS $$
 DECLARE
     i jsonb;
 BEGIN
     PERFORM FROM sessions x
-      WHERE x.session_id = ANY (ARRAY(SELECT e ->> 2 FROM jsonb_array_elements(items) e))
-      ORDER BY x.session_id FOR NO KEY UPDATE;
+      WHERE x.session_id = ANY (ARRAY(
+                SELECT e ->> 2 FROM jsonb_array_elements(items) e
+                UNION ALL
+                SELECT c.parent_id FROM jsonb_array_elements(items) e
+                  JOIN sessions c ON c.session_id = e ->> 2 WHERE e -> 6 <> '[]'))
+      ORDER BY x.depth, x.session_id FOR NO KEY UPDATE;
     FOR i IN SELECT e FROM jsonb_array_elements(items) WITH ORDINALITY AS t (e, o) ORDER BY o LOOP
-        RETURN QUERY SELECT r.verdict, r.stored, r.first_seq, r.skipped
+        RETURN QUERY SELECT r.verdict, r.stored, r.first_seq, r.skipped, r.told_to
           FROM append_records(i ->> 0, (i ->> 1)::bigint, i ->> 2, (i ->> 3)::int,
-                              (i ->> 4)::bigint, i -> 5) r;
+                              (i ->> 4)::bigint, i -> 5, i -> 6) r;
     END LOOP;
 END $$;
 
--- Tell a session's parent what a record of the session's spool says, once, however often it comes. In
--- a statement of its own: no session is locked while one below it is. The parent; none: it has none, or
+-- Tell a session's parent what records of its spool say, [record, kind, body] each: of those from `new`
+-- on, which are stored in this transaction. The caller holds both. The parent; null: it has none, or
 -- that has ended.
-CREATE FUNCTION tell_parent(s text, a int, n bigint, k text, b jsonb) RETURNS text
-LANGUAGE plpgsql AS $$
+CREATE FUNCTION tell_parent(s text, a int, new bigint, told jsonb) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    z sessions;
-    mark jsonb;
+    above text;
 BEGIN
-    SELECT p.* INTO z FROM sessions p JOIN sessions c ON c.parent_id = p.session_id
-     WHERE c.session_id = s FOR NO KEY UPDATE OF p;
-    IF NOT FOUND OR session_ended(z.state) THEN RETURN NULL; END IF;
-    mark := jsonb_build_object('sessionId', s, 'attempt', a, 'record', n);
-    IF NOT EXISTS (SELECT FROM session_events e
-                    WHERE e.birth_day = z.birth_day AND e.session_id = z.session_id
-                      AND e.seq > z.last_seq - 2000 AND e.kind = k AND e.body @> mark) THEN
-        PERFORM note(z.session_id, k, b || mark);
-    END IF;
-    RETURN z.session_id;
+    SELECT p.session_id INTO above FROM sessions p JOIN sessions c ON c.parent_id = p.session_id
+     WHERE c.session_id = s AND NOT session_ended(p.state);
+    IF above IS NULL THEN RETURN NULL; END IF;
+    PERFORM note(above, x ->> 1, (x -> 2) || jsonb_build_object(
+                'sessionId', s, 'attempt', a, 'record', x -> 0))
+       FROM jsonb_array_elements(told) AS e (x) WHERE (x ->> 0)::bigint >= new;
+    RETURN above;
 END $$;
 
 -- Where the work of an attempt was saved. Of a superseded attempt too: it moves nothing, it is only
@@ -850,7 +854,7 @@ DECLARE
 BEGIN
     SELECT coalesce(array_agg(w.session_id), '{}') INTO waiting FROM (
         SELECT x.session_id FROM sessions x WHERE x.account = acct AND x.state = 'queued'
-         ORDER BY x.session_id FOR NO KEY UPDATE) w;
+         ORDER BY x.depth, x.session_id FOR NO KEY UPDATE) w;
     UPDATE accounts x SET limited_until = NULL, open_at = NULL, strikes = 0
      WHERE x.account = acct AND x.limited_until IS NOT NULL;
     IF NOT FOUND THEN RETURN; END IF;

@@ -1,11 +1,12 @@
 -- name: append_records
 -- Exactly-once append of a batch from a spool, and what its records say of the session.
-SELECT r.verdict, r.stored, r.first_seq, r.skipped
+SELECT r.verdict, r.stored, r.first_seq, r.skipped, r.told_to
   FROM append_records($1, $2, $3, $4::int, $5::bigint, $6::jsonb) r;
 
 -- name: append_all
--- Several of one moment, in their order: [spoke, epoch, session, attempt, first, records] each.
-SELECT r.verdict, r.stored, r.first_seq, r.skipped FROM append_all($1::jsonb) r;
+-- Several of one moment, in their order, each with what the session above is told of it:
+-- [spoke, epoch, session, attempt, first, records, told].
+SELECT r.verdict, r.stored, r.first_seq, r.skipped, r.told_to FROM append_all($1::jsonb) r;
 
 -- name: events_after
 -- The story of a session after a sequence number.
@@ -15,11 +16,6 @@ SELECT e.seq, e.at, e.attempt, e.kind, e.body FROM session_events e
 -- name: story_of
 -- Where the story of a session stands.
 SELECT s.birth_day, s.last_seq, s.state FROM sessions s WHERE s.session_id = $1;
-
--- name: tell_parent
--- What a record says, in the story of the session above: once. No row: there is none.
-SELECT t.parent AS session_id FROM tell_parent($1, $2::int, $3::bigint, $4, $5::jsonb) AS t (parent)
- WHERE t.parent IS NOT NULL;
 
 -- name: ensure_partitions
 SELECT ensure_partitions($1::int) AS made;

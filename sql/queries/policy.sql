@@ -16,7 +16,7 @@ SELECT a.account, a.limited_until, a.limited_at FROM accounts a
 WITH parked AS (
     SELECT s.session_id FROM sessions s
      WHERE s.account = $1 AND s.state = 'queued' AND s.not_before <= $2
-     ORDER BY s.session_id FOR NO KEY UPDATE),
+     ORDER BY s.depth, s.session_id FOR NO KEY UPDATE),
 woken AS (
     UPDATE sessions s
        SET not_before = clock_timestamp() + random() * $3::interval, last_seq = s.last_seq + 1

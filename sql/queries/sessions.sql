@@ -11,7 +11,7 @@ WITH input AS (
         grant_depth smallint, grant_children smallint, queue_ms bigint, run_ms bigint)),
 parents AS (
     SELECT p.session_id, p.root_id, p.depth, p.desired, p.state FROM sessions p
-    WHERE p.session_id = ANY ($2::text[]) ORDER BY p.session_id FOR SHARE),
+    WHERE p.session_id = ANY ($2::text[]) ORDER BY p.depth, p.session_id FOR SHARE),
 inserted AS (
     INSERT INTO sessions (
         session_id, root_id, parent_id, depth, on_parent_abort, owner, idem_key, params_hash, task,

@@ -93,8 +93,8 @@ FENCES: Final = (
     Mutant(
         "a parent is not held",
         "sql/queries/sessions.sql",
-        "ORDER BY p.session_id FOR SHARE)",
-        "ORDER BY p.session_id)",
+        "ORDER BY p.depth, p.session_id FOR SHARE)",
+        "ORDER BY p.depth, p.session_id)",
         ("tests/faults/test_races.py::test_fault_21_abort_against_spawn",),
     ),
     Mutant(

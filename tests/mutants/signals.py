@@ -47,8 +47,15 @@ SIGNALS: Final = (
     Mutant(
         "a parent is told with each repetition",
         "sql/migrations/0001_first.sql",
-        "e.kind = k AND e.body @> mark",
-        "e.kind = k AND false",
+        " WHERE (x ->> 0)::bigint >= new;",
+        ";",
+        ("tests/integration/test_telling.py",),
+    ),
+    Mutant(
+        "a parent is held after its child",
+        "sql/migrations/0001_first.sql",
+        "WHERE e -> 6 <> '[]'))\n      ORDER BY x.depth, x.session_id",
+        "WHERE e -> 6 <> '[]'))\n      ORDER BY x.session_id",
         ("tests/integration/test_telling.py",),
     ),
     Mutant(

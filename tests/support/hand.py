@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -40,6 +40,7 @@ class Hand:
     told: asyncio.Queue[Object] = field(default_factory=asyncio.Queue[Object])
     parted: asyncio.Queue[int] = field(default_factory=asyncio.Queue[int])
     _node: Node | None = None
+    _cut: Callable[[], None] | None = None
 
     async def join(self, hub: RunningHub) -> None:
         self.settings.places.make()
@@ -62,6 +63,7 @@ class Hand:
         async with dial(where, proof) as websocket:
             node = Node({SPOKE_ORDERS.name: self._take, **self.handlers}, listener=self._hear)
             self._node = node
+            self._cut = websocket.transport.abort
             serving = asyncio.create_task(node.attach(HUB, WebsocketWire(websocket)))
             try:
                 await asyncio.sleep(0)
@@ -90,6 +92,15 @@ class Hand:
             self.told.put_nowait(frame.params)
         else:
             self.parted.put_nowait(frame.reconnect_after_ms)
+
+    async def ask(self, op: str, params: Object) -> Object:
+        assert self._node is not None
+        return cast("Object", await self._node.ask(HUB, op, params, within=PATIENCE))
+
+    def cut(self) -> None:
+        """The link is lost."""
+        assert self._cut is not None
+        self._cut()
 
     async def next(self) -> dict[str, Any]:
         async with asyncio.timeout(PATIENCE):

@@ -9,6 +9,12 @@ from hub.core import telling
 from tests.support.rows import record
 
 
+def test_each_that_matters_is_told_with_its_number() -> None:
+    heard = record("agent", event="heard")
+    said = telling.of_all(7, [record("stdout", text="a"), heard, record("running"), heard])
+    assert [(one.record, one.kind) for one in said] == [(8, "child_heard"), (10, "child_heard")]
+
+
 def _told(kind: str, **body: JsonValue) -> tuple[str, dict[str, JsonValue]] | None:
     return telling.of(record(kind, **body))
 

@@ -16,6 +16,7 @@ class AppendRow:
     stored: int
     first_seq: int | None
     skipped: int | None
+    told_to: str | None  #: the session above, which has heard of it
 
 
 @dataclass(frozen=True, slots=True)
