@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 JOBS ?= 3
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-agents check bench mutants chaos host fuzz lock clean
+.PHONY: help setup demo test test-agents check style mypy pyright bench mutants chaos host fuzz lock clean
 
 help:
 	@echo "make demo     the main job on this repository: two spokes, a swarm, a message, an abort; AGENT=claude with a real agent"
@@ -33,11 +33,15 @@ demo: $(READY)
 	@$(BIN)/python -m examples.demo --agent "$${AGENT:-}" --prompt "$${PROMPT:-}"
 
 check: $(READY)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync style mypy pyright
+
+style:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	$(BIN)/mypy
-	$(BIN)/pyright
+
+mypy pyright:
+	$(BIN)/$@
 
 # What this machine lacks is left out aloud, never in silence; CI lacks nothing.
 test: check
