@@ -24,7 +24,7 @@ def _policy(name: str, room: str, old: str, new: str) -> Mutant:
 
 
 POLICIES: Final = (
-    _policy("a full spoke is overfilled", "placement", "self.live < self.slots", "True"),
+    _policy("a full spoke is overfilled", "placement", "room.live < room.slots", "True"),
     _policy(
         "labels do not matter",
         "placement",
