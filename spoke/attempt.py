@@ -137,6 +137,8 @@ class Attempt:
                     self._making.cancel()
             case story.Mute():
                 self.tail.hold()
+            case story.SendStop(stop):  # behind the messages before it: their chores begin first
+                asyncio.get_running_loop().call_soon(self._watch.stop, stop)
             case _:
                 self._chores.start(self._do(effect), f"{effect} of {self.key}")
 
@@ -166,8 +168,6 @@ class Attempt:
             case story.SendMessage(id):
                 said = self._messages[id]
                 await self._watch.message(id, said.text, said.mode)
-            case story.SendStop(stop):
-                await self._watch.stop(stop)
             case story.WaitGrace(ms):
                 await asyncio.sleep(ms / 1_000)
                 self.tell(story.GraceOver())

@@ -60,7 +60,7 @@ class Supervisor:
         said = {"question": question, "decision": decision, "by": by, "message": message}
         await self._wire.request({"op": "answer", **said})
 
-    async def stop(
+    def stop(
         self,
         outcome: Literal["aborted", "blocked"],
         reason: str,
@@ -68,18 +68,20 @@ class Supervisor:
         now: bool = False,
         by: str = "",
     ) -> None:
-        """Order a stop; the end itself shows as EXITED in the spool. Asking again is harmless."""
-        await self._wire.request(
-            {"op": "stop", "outcome": outcome, "reason": reason, "now": now, "by": by}
-        )
+        """Order a stop; the end itself shows as EXITED in the spool. Asking again is harmless.
+
+        Nothing happens when the line is down: it is to be said again on the next one.
+        """
+        self._wire.say({"op": "stop", "outcome": outcome, "reason": reason, "now": now, "by": by})
 
     async def status(self) -> Mapping[str, object]:
         """pid, startTime, alive, phase (of the ladder), spool (last number), queued (messages)."""
         return await self._wire.request({"op": "status"})
 
-    async def wait_gone(self) -> None:
-        """Until the line is down: the attempt ended and is written down, or its supervisor died."""
+    async def wait_gone(self) -> bool:
+        """Until the line is down; whether its last word was that the end is in the spool."""
         await self._wire.gone.wait()
+        return self._wire.is_over
 
     async def close(self) -> None:
         """Hang up; the supervisor goes on."""
@@ -98,6 +100,7 @@ class _Wire(asyncio.Protocol):
         self._last_id = 0
         self._waiting: dict[int, asyncio.Future[Mapping[str, object]]] = {}
         self.gone = asyncio.Event()
+        self.is_over = False  #: it has said so
 
     async def request(self, body: Mapping[str, object]) -> Mapping[str, object]:
         """Raises UNAVAILABLE when the line is down, or goes down before the answer."""
@@ -108,11 +111,16 @@ class _Wire(asyncio.Protocol):
         future: asyncio.Future[Mapping[str, object]]
         future = asyncio.get_running_loop().create_future()
         self._waiting[id] = future
-        self._transport.write(json.dumps({"id": id, **self._known_by, **body}).encode() + b"\n")
+        self.say({"id": id, **body})
         try:
             return await future
         finally:
             self._waiting.pop(id, None)
+
+    def say(self, body: Mapping[str, object]) -> None:
+        """What is not answered."""
+        if self._transport is not None and not self.gone.is_set():
+            self._transport.write(json.dumps({**self._known_by, **body}).encode() + b"\n")
 
     def hang_up(self) -> None:
         if self._transport is not None:
@@ -131,6 +139,9 @@ class _Wire(asyncio.Protocol):
                         future.set_result(message)
                 case {"spool": int(seq)}:
                     self._on_spool(seq)
+                case {"over": True}:
+                    self.is_over = True
+                    self.hang_up()
                 case _:
                     _log.warning("a supervisor said what it should not: %.200r", line)
 
@@ -154,5 +165,5 @@ def _line_down() -> Unavailable:
     return Unavailable(
         "SUPERVISOR_GONE",
         "the supervisor hung up: its attempt ended, or it was killed",
-        advice="read the spool and exit.json of the attempt",
+        advice="read the spool of the attempt",
     )

@@ -35,16 +35,18 @@ class Watch:
             except Unavailable:
                 pass
             else:
-                await self._attend(self._line, on_up)
+                if await self._attend(self._line, on_up):
+                    return True
             ended = await in_thread(self._ending)
             if ended is not None:
                 return ended
             await asyncio.sleep(_LOOK_S)
 
-    async def _attend(self, line: Supervisor, on_up: Callable[[], None]) -> None:
+    async def _attend(self, line: Supervisor, on_up: Callable[[], None]) -> bool:
+        """Whether it said that it was over."""
         try:
             on_up()
-            await line.wait_gone()
+            return await line.wait_gone()
         finally:
             self._line = None
             await line.close()
@@ -74,10 +76,7 @@ class Watch:
         except Unavailable:
             return
 
-    async def stop(self, stop: Stop) -> None:
-        if self._line is None:
-            return
-        try:
-            await self._line.stop(stop.outcome, stop.reason, now=stop.now, by=stop.by)
-        except Unavailable:
-            return
+    def stop(self, stop: Stop) -> None:
+        """Nobody waits for an answer: what comes of it shows in the spool."""
+        if self._line is not None:
+            self._line.stop(stop.outcome, stop.reason, now=stop.now, by=stop.by)

@@ -226,7 +226,7 @@ class Forget:
 
 
 #: What is said to it, and waited for.
-Speech = SendMessage | SendAnswer | SendStop | WaitGrace
+Speech = SendMessage | SendAnswer | WaitGrace
 #: Effects that take time, and those that are done at once.
 Work = UndoWorktree | Launch | Attach | Speech | KillMarked | WriteExited | Salvage | Forget
-Effect = Work | MakeWorktree | CancelWorktree | Mute
+Effect = Work | MakeWorktree | CancelWorktree | Mute | SendStop

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+_JSON = json.JSONEncoder(separators=(",", ":"))
+
+
 class LadderTimes(TypedDict):
     """When each rung of a stop comes, counted from the order."""
 
@@ -93,7 +96,7 @@ class EndedProcess(TypedDict):
 
 
 class Exit(TypedDict):
-    """The EXITED record and exit.json.
+    """The EXITED record; where the spool does not take it, exit.json.
 
     ``signal`` is what the agent died of; ``endedBy`` is the last signal the ladder sent it, or
     ``itself``. ``message`` says more where the agent was never started. ``processes`` (the first
@@ -121,7 +124,7 @@ class Exit(TypedDict):
 
 def encode(value: Mapping[str, object]) -> bytes:
     """One line of ASCII JSON, without its newline."""
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _JSON.encode(value).encode()
 
 
 def write_whole(path: str, text: bytes, *, durable: bool = False) -> None:

@@ -271,16 +271,15 @@ class Attempt:
         return self._conversation.judged(exit, stopped=stopped)
 
     def _end(self, ending: Exit) -> None:
-        """Tell it, then make it last, then hang up.
+        """Tell it, then make it last, then say that it does.
 
-        Whoever is told does not wait for our disk. A daemon forgets us only once we hung up.
+        Whoever is told does not wait for our disk. A daemon forgets us only after our last word.
         """
         body = cast("dict[str, object]", ending)
         self._book.note(Kind.EXITED, body)
         self._door.push(self._spool.seq)
         self._door.flush()
-        self._book.close(body)
-        self._door.close()
+        self._door.close(over=self._book.close(body))
 
 
 def _message_answer(state: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What a supervisor writes down: the spool of its attempt, and its end in a file of its own too."""
+"""What a supervisor writes down: the spool; its end elsewhere, if that did not take it."""
 
 from __future__ import annotations
 
@@ -38,17 +38,18 @@ class Book:
             return False
         return not self._is_short
 
-    def close(self, body: Mapping[str, object]) -> None:
-        """Make the end, which was noted, last: here or else there.
+    def close(self, body: Mapping[str, object]) -> bool:
+        """Make the end, which was noted, last: whether the spool has it, or else exit.json.
 
-        One of the two survives the machine; to wait for the other would hold up all that end in
-        the same moment.
+        Not both: a file more for each that ends is what takes the longest when many end at once.
         """
-        is_safe = self.sync()
+        if self.sync():
+            return True
         try:
-            write_whole(f"{self._folder}/exit.json", encode(body), durable=not is_safe)
+            write_whole(f"{self._folder}/exit.json", encode(body), durable=True)
         except OSError as error:
             _complain("exit.json", error)
+        return False
 
 
 def _complain(what: str, error: OSError) -> None:

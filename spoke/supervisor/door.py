@@ -1,4 +1,7 @@
-"""The unix socket of a supervisor: JSON lines in, answers and the spool's last number out."""
+"""The unix socket of a supervisor: JSON lines in, answers and the spool's last number out.
+
+A request with an ``id`` is answered. The last word, where all is well, is that it is over.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ _UNREAD_BYTES = 1024 * 1024
 _FAREWELL_S = 1.0
 _VISITORS = 64
 _WAITING = 1024
+_OVER = b'{"over":true}\n'
 
 
 class Door:
@@ -59,15 +63,15 @@ class Door:
         for visitor in list(self._visitors):
             visitor.flush()
 
-    def close(self) -> None:
-        """Say the last words, also to those who still wait at the door, then hang up."""
+    def close(self, *, over: bool) -> None:
+        """Say the last words, also to those who still wait at the door. To hang up is left to the
+        end of this process, which follows. ``over``: the end is in the spool, and will last.
+        """
         _unlink(self._path)
         while self._admit():
             pass
-        self._selector.unregister(self._listener)
-        self._listener.close()
         for visitor in list(self._visitors):
-            visitor.part()
+            visitor.say_last(_OVER if over else b"")
 
     def _on_visitor(self, _mask: int) -> None:
         self._admit()
@@ -140,15 +144,20 @@ class Visitor:
         self._selector.modify(self._connection, events, self._on_ready)
 
     def part(self) -> None:
-        if self._is_open:
-            if self._unpushed is not None:
-                self._outbox += encode({"spool": self._unpushed}) + b"\n"
-            self._connection.settimeout(_FAREWELL_S)
-            try:
-                self._connection.sendall(self._outbox)
-            except OSError:
-                self._outbox.clear()  # gone already: there is nobody to tell
+        self.say_last()
         self._close()
+
+    def say_last(self, word: bytes = b"") -> None:
+        if not self._is_open:
+            return
+        if self._unpushed is not None:
+            self._outbox += encode({"spool": self._unpushed}) + b"\n"
+        self._outbox += word
+        self._connection.settimeout(_FAREWELL_S)
+        try:
+            self._connection.sendall(self._outbox)
+        except OSError:
+            self._outbox.clear()  # gone already: there is nobody to tell
 
     def _on_ready(self, mask: int) -> None:
         if mask & EVENT_READ and self._is_open:
@@ -178,7 +187,7 @@ class Visitor:
         id = request.get("id")
 
         def answer(body: Mapping[str, object]) -> None:
-            if self._is_open:
+            if self._is_open and id is not None:  # else nobody waits for it
                 self._outbox += encode({"id": id, **body}) + b"\n"
 
         self._on_request(request, answer)

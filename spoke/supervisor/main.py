@@ -61,6 +61,7 @@ def main(group: str | None) -> None:
         raise
     _reply({"ok": True, "pid": attempt.leader.pid})
     attempt.run()
+    os._exit(0)  # to take its objects apart one by one would take as long as the end itself
 
 
 def _take_signals() -> None:

@@ -51,14 +51,25 @@ class Reaper:
         A sweep after the first of a rung gives the clock ticks at which the rung began: who was
         not yet born then is newborn.
         """
-        for process in tree.descendants(os.getpid()):
+        for process in tree.below_us():
             told = self.told.get(process.identity)
             if told is not None and told.signal == rung.signal:
                 continue
             if born_before is not None and process.start >= born_before and not rung.newborn:
                 continue
-            if tree.send(process, rung.signal):
+            if _send(process, rung.signal):
                 self.told[process.identity] = Told(process, rung.signal)
 
     def survivors(self) -> list[tree.Process]:
-        return [] if self.is_empty else tree.descendants(os.getpid())
+        return [] if self.is_empty else tree.below_us()
+
+
+def _send(process: tree.Process, signal: Signals) -> bool:
+    """As `tree.send`. The pid of a child of ours is nobody else's until we have collected it."""
+    if process.parent != os.getpid():
+        return tree.send(process, signal)
+    try:
+        os.kill(process.pid, signal)
+    except (ProcessLookupError, PermissionError):  # as there
+        return False
+    return True

@@ -11,10 +11,7 @@ import ctypes
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import NamedTuple
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -31,6 +28,7 @@ class Process(NamedTuple):
     parent: int
     state: str
     name: str
+    threads: int
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -44,29 +42,28 @@ class Process(NamedTuple):
 
 def look(pid: int) -> Process | None:
     """The process that has this pid now."""
-    text = read_proc(f"/proc/{pid}/stat")
+    text = read_proc(f"/proc/{pid}/stat", in_one=True)
     if not text:
         return None
     name_end = text.rindex(b")")  # the name may hold spaces and brackets itself
     fields = text[name_end + 2 :].split()
     name = text[text.index(b"(") + 1 : name_end].decode("utf-8", "replace")
-    return Process(pid, int(fields[19]), int(fields[1]), fields[0].decode(), name)
+    start, parent, threads = int(fields[19]), int(fields[1]), int(fields[17])
+    return Process(pid, start, parent, fields[0].decode(), name, threads)
 
 
 def descendants(root: int) -> list[Process]:
     """Everything alive below ``root``, parents first. Processes born meanwhile may be missing."""
     if not _HAS_CHILDREN:
         return _below(root, everyone())
-    found: list[Process] = []
-    queue = list(_children(root))
-    for pid in queue:  # grows while it is read
-        process = look(pid)
-        if process is None:
-            continue
-        if not process.is_dead:
-            found.append(process)
-        queue += _children(pid)
-    return found
+    return _walk(_children_of_threads(root))
+
+
+def below_us() -> list[Process]:
+    """The same below this thread, whose process has no other."""
+    if not _HAS_CHILDREN:
+        return _below(os.getpid(), everyone())
+    return _walk(_children("/proc/thread-self"))
 
 
 def everyone() -> list[Process]:
@@ -113,8 +110,11 @@ def ticks_now() -> int:
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
 
 
-def read_proc(path: str) -> bytes:
-    """A small file of /proc, whole; empty when the process is gone, or not ours to read."""
+def read_proc(path: str, *, in_one: bool = False) -> bytes:
+    """A small file of /proc, whole; empty when the process is gone, or not ours to read.
+
+    ``in_one``: the kernel gives this one in one piece.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError, PermissionError):
@@ -123,6 +123,8 @@ def read_proc(path: str) -> bytes:
     try:
         while part := os.read(fd, 65536):
             parts.append(part)
+            if in_one:
+                break
     except ProcessLookupError:
         return b""
     finally:
@@ -141,14 +143,30 @@ def _below(root: int, processes: list[Process]) -> list[Process]:
     return found
 
 
-def _children(pid: int) -> Iterator[int]:
+def _walk(queue: list[int]) -> list[Process]:
+    found: list[Process] = []
+    for pid in queue:  # grows while it is read
+        process = look(pid)
+        if process is None:
+            continue
+        if not process.is_dead:
+            found.append(process)
+        is_single = process.threads == 1
+        queue += _children(f"/proc/{pid}/task/{pid}") if is_single else _children_of_threads(pid)
+    return found
+
+
+def _children_of_threads(pid: int) -> list[int]:
     folder = f"/proc/{pid}/task"
     try:
         threads = os.listdir(folder)  # noqa: PTH208 - pathlib costs 10 ms at start
     except (FileNotFoundError, ProcessLookupError):
-        return
-    for thread in threads:
-        yield from map(int, read_proc(f"{folder}/{thread}/children").split())
+        return []
+    return [child for thread in threads for child in _children(f"{folder}/{thread}")]
+
+
+def _children(thread: str) -> list[int]:
+    return [int(pid) for pid in read_proc(f"{thread}/children").split()]
 
 
 def _prctl(option: int, value: int) -> None:
