@@ -10,6 +10,9 @@ from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
+from spoke.chores import Chores
+
+A = TypeVar("A")
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -56,6 +59,31 @@ async def _land_both(one: asyncio.Task[None], two: asyncio.Task[T]) -> None:
     one.cancel()  # nothing, for one that is done
     two.cancel()
     await asyncio.wait((one, two))
+
+
+class Together(Generic[A, T]):
+    """Pieces of work that are asked for in one turn of the loop, and done in one thread: where many
+    come at once, to go there and back costs more than what is done there.
+    """
+
+    def __init__(self, work: Callable[[A], T], chores: Chores, name: str) -> None:
+        """``work`` raises nothing; it would be told to those beside it too."""
+        self._work = work
+        self._chores = chores
+        self._name = name
+        self._asked: list[A] = []
+        self._round: asyncio.Task[list[T]] | None = None
+
+    async def do(self, asked: A) -> T:
+        if self._round is None:
+            self._round = self._chores.start(self._go(), self._name)
+        place = len(self._asked)
+        self._asked.append(asked)
+        return (await asyncio.shield(self._round))[place]
+
+    async def _go(self) -> list[T]:
+        asked, self._asked, self._round = self._asked, [], None
+        return await in_thread(lambda: [self._work(one) for one in asked])
 
 
 class Turns:

@@ -25,7 +25,8 @@ def on_wire(record: Record) -> list[JsonValue]:
     """`[at, kind, body]`."""
     if record.kind in _OUTPUT:
         return [record.at, _NAMES[record.kind], line_body(record.payload, is_open=record.open)]
-    return [record.at, _NAMES[record.kind], _cleaned(cast("JsonValue", json.loads(record.payload)))]
+    body = cast("JsonValue", json.loads(record.payload))
+    return [record.at, _NAMES[record.kind], body if _is_plain(record.payload) else _cleaned(body)]
 
 
 def line_body(payload: bytes, *, is_open: bool) -> JsonValue:
@@ -55,6 +56,11 @@ def weigh(record: Record) -> int:
     except UnicodeDecodeError:
         raw = len(payload) * 10 // 3  # base64, and three bytes for each that is shown as unknown
     return len(payload) + 5 * escaped + raw + _AROUND
+
+
+def _is_plain(payload: bytes) -> bool:
+    """JSON without an escape by number: none of its strings holds what has to be cleaned."""
+    return payload.isascii() and b"\\u" not in payload
 
 
 def _cleaned(value: JsonValue) -> JsonValue:

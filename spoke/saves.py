@@ -24,7 +24,7 @@ from spoke import changes, pushing
 from spoke.changes import Mark
 from spoke.chores import Chores
 from spoke.clones import Clone
-from spoke.flight import Turns, in_thread
+from spoke.flight import Together, Turns
 from spoke.idle import NICE, NICEST
 from spoke.journal import Key
 from spoke.place import Place
@@ -52,6 +52,10 @@ class Saves:
     last: asyncio.Semaphore = field(default_factory=lambda: _room())
     pushes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PUSHES))
     turns: Turns = field(default_factory=Turns)  #: of attempts that send to one ref
+    looks: Together[tuple[Place, Mark], bool] = field(init=False)  #: at what was touched
+
+    def __post_init__(self) -> None:
+        self.looks = Together(_is_touched, self.chores, "looking for changes")
 
     def start(self) -> None:
         self.chores.start(self.reports.tell(), "reports of saves")
@@ -70,6 +74,7 @@ class Saver:
         self._key = key
         self._saves = saves
         self._path: Path | None = None
+        self._place: Place | None = None
         self._mark: Mark | None = None
         self._commit: str | None = None
         self._pushed: tuple[str, str] | None = None  #: the ref and the commit that the source has
@@ -84,7 +89,8 @@ class Saver:
         """It was made a moment ago, and its agent is about to start."""
         self.found(worktree)
         try:
-            self._mark = changes.born(self._saves.worktrees.place(worktree))
+            self._place = self._saves.worktrees.place(worktree)
+            self._mark = changes.born(self._place)
         except (CallError, OSError):
             self._mark = None
 
@@ -179,10 +185,10 @@ class Saver:
         if mark is None or path is None:
             return True
         try:
-            place = self._saves.worktrees.place(path)
+            self._place = self._place or self._saves.worktrees.place(path)
         except CallError:
             return False  # its clone is not there any more
-        return await in_thread(_is_touched, place, mark)
+        return await self._saves.looks.do((self._place, mark))
 
     def _owes_push(self) -> bool:
         """Less often each time that it failed."""
@@ -274,9 +280,13 @@ class Saver:
         return {"savedRef": self._ref("wip")} if commit else {}
 
 
-def _is_touched(place: Place, mark: Mark) -> bool:
-    """Nothing is to be saved of what is not there any more."""
-    return place.tree.exists() and changes.changed(place, mark)
+def _is_touched(known: tuple[Place, Mark]) -> bool:
+    """Nothing is to be saved of what is not there any more; what we cannot look at may be."""
+    place, mark = known
+    try:
+        return place.tree.exists() and changes.changed(place, mark)
+    except OSError:
+        return True
 
 
 def _room() -> asyncio.Semaphore:

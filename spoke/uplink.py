@@ -111,10 +111,12 @@ class Uplink:
         if not batch or tail.is_held:
             return 0
         records = [one.on_wire for one in batch]
-        if batch[-1].kind is Kind.EXITED:
+        is_last = batch[-1].kind is Kind.EXITED
+        if is_last:
             records[-1] = _with(records[-1], await tail.ears.ended())
         try:
-            answer = await both(tail.read_ahead(), channel.append(tail.key, batch[0].seq, records))
+            append = channel.append(tail.key, batch[0].seq, records)
+            answer = await (append if is_last else both(tail.read_ahead(), append))
         except LinkLost:
             self._lose(channel)
         except CallError as error:

@@ -21,6 +21,8 @@ import pytest
 from protocol.errors import AlreadyExists, CallError, FailedPrecondition, Unauthenticated
 from protocol.ops.wire import MessageOrder, StartOrder, StopOrder
 from spoke import app, groups, identity, link
+from spoke.folder import Folder
+from spoke.journal import Key
 from spoke.settings import SpokeSettings
 from spoke.sweep import is_alive, kill_marked
 from tests.support.fake_exchange import PATIENCE_S, FakeExchange
@@ -581,7 +583,8 @@ async def test_what_ended_while_no_daemon_was_there_is_told_later(joined: House)
     running = await house.exchange.until_kind("running", "s1")
     await house.kill_daemon()
     os.kill(running["pid"], signal.SIGKILL)
-    await until(lambda: (house.attempts / "s1.1/exit.json").exists())
+    folder = Folder(house.settings.places, Key("s1", 1))
+    await until(lambda: folder.is_ended() and not folder.is_supervised())
     await house.start_daemon()
     await house.exchange.tell(order)
     ending = await house.exited("s1")

@@ -38,6 +38,20 @@ def test_control_records_carry_their_json_without_what_postgres_refuses() -> Non
     assert on_wire(record) == [1234, "noted", {"reason": "a\u2400b?", "n": [1, None]}]
 
 
+@pytest.mark.parametrize(
+    ("payload", "body"),
+    [
+        (b'{"reason":"gone","n":[1,null]}', {"reason": "gone", "n": [1, None]}),
+        (b'{"reason":"a\\n\\"b"}', {"reason": 'a\n"b'}),
+        (b'{"reason":"gr\\u00fc\\u00dfe"}', {"reason": "grüße"}),
+        (b'{"a\\u0000":{"b":["\\ud800"]}}', {"a\u2400": {"b": ["?"]}}),
+        (b'{"reason":"\xed\xa0\x80"}', {"reason": "?"}),
+    ],
+)
+def test_a_control_record_is_cleaned_wherever_it_has_to_be(payload: bytes, body: JsonValue) -> None:
+    assert on_wire(Record(1, 2, Kind.NOTED, payload))[2] == body
+
+
 @pytest.mark.parametrize("payload", [b"x", b"\x01", b"\0", b"\xff", "€".encode(), b'"', b"\0\xff"])
 def test_the_weight_is_never_much_less_than_the_json(payload: bytes) -> None:
     record = Record(1, 1_700_000_000_000, Kind.STDOUT, payload * (LINE_BYTES // len(payload)), True)
