@@ -428,20 +428,21 @@ CREATE FUNCTION note(s text, k text, b jsonb DEFAULT '{}') RETURNS bigint LANGUA
     RETURNING seq
 $$;
 
--- Tell sessions a fact: those that the table of transitions moved, each with the state after it.
--- silent: the caller has the event already.
-CREATE FUNCTION tell_all(ids text[], f session_fact, why text, b jsonb DEFAULT '{}',
-                         silent boolean DEFAULT false)
-RETURNS TABLE (id text, after session_state) LANGUAGE sql AS $$
-    WITH told AS (
+-- Tell sessions a fact each: those that the table of transitions moved, each with the state after it.
+-- silent: the caller has the events already.
+CREATE FUNCTION tell_each(ids text[], facts session_fact[], whys text[], bodies jsonb[],
+                          silent boolean DEFAULT false)
+RETURNS TABLE (id text, after session_state) LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY WITH told AS (
         UPDATE sessions x
-           SET state = t.after, state_since = clock_timestamp(), reason = why,
-               attempt = x.attempt + (f = 'placed')::int,
+           SET state = t.after, state_since = clock_timestamp(), reason = q.why,
+               attempt = x.attempt + (q.f = 'placed')::int,
                last_seq = x.last_seq + (NOT silent)::int,
                activity = CASE WHEN t.after = 'unknown' THEN x.activity
-                               WHEN f = 'found' THEN coalesce(x.activity, 'busy')
+                               WHEN q.f = 'found' THEN coalesce(x.activity, 'busy')
                                WHEN t.after = 'running' THEN 'busy' END,
-               agent_state = CASE WHEN f = 'started'
+               agent_state = CASE WHEN q.f = 'started'
                                   THEN x.agent_state - 'note' - 'until' - 'question' - 'silent'
                                   ELSE x.agent_state END,
                started_at = CASE WHEN t.after = 'running'
@@ -450,28 +451,38 @@ RETURNS TABLE (id text, after session_state) LANGUAGE sql AS $$
                run_deadline = CASE WHEN t.after = 'running' AND x.run_deadline IS NULL
                                    THEN clock_timestamp() + x.run_timeout ELSE x.run_deadline END,
                finished_at = CASE WHEN session_ended(t.after) THEN clock_timestamp() END
-          FROM session_transitions t
-         WHERE x.session_id = ANY (ids) AND t.state = x.state AND t.fact = f
-        RETURNING x.birth_day, x.session_id, x.last_seq, x.attempt, x.state),
+          FROM unnest(ids, facts, whys, bodies) AS q (id, f, why, b), session_transitions t
+         WHERE x.session_id = ANY (ids) AND x.session_id = q.id
+           AND t.state = x.state AND t.fact = q.f
+        RETURNING x.birth_day, x.session_id, x.last_seq, x.attempt, x.state, q.why, q.b),
     noted AS (
         INSERT INTO session_events (birth_day, session_id, seq, attempt, kind, body)
         SELECT z.birth_day, z.session_id, z.last_seq, z.attempt, z.state::text,
-               CASE WHEN why IS NULL THEN b ELSE b || jsonb_build_object('reason', why) END
+               CASE WHEN z.why IS NULL THEN z.b ELSE z.b || jsonb_build_object('reason', z.why) END
           FROM told z WHERE NOT silent),
     -- What a blocked session was told is told to its next attempt; of the others there is none.
     failed AS (
         UPDATE messages m SET state = 'failed', reason = 'the session has ended'
           FROM told z WHERE m.session_id = z.session_id AND m.state = 'queued'
            AND session_ended(z.state) AND z.state <> 'blocked')
-    SELECT z.session_id, z.state FROM told z
-$$;
+    SELECT z.session_id, z.state FROM told z;
+END $$;
+
+-- The same fact for all of them.
+CREATE FUNCTION tell_all(ids text[], f session_fact, why text, b jsonb DEFAULT '{}',
+                         silent boolean DEFAULT false)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    n int[] := ARRAY[cardinality(ids)];
+BEGIN
+    PERFORM FROM tell_each(ids, array_fill(f, n), array_fill(why, n), array_fill(b, n), silent);
+END $$;
 
 -- The same of one: the state after it, or null where the table of transitions refuses.
-CREATE FUNCTION tell(s text, f session_fact, why text, b jsonb DEFAULT '{}',
-                     silent boolean DEFAULT false)
+CREATE FUNCTION tell(s text, f session_fact, why text, b jsonb DEFAULT '{}')
 RETURNS session_state LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN (SELECT t.after FROM tell_all(ARRAY[s], f, why, b, silent) t);
+    RETURN (SELECT t.after FROM tell_each(ARRAY[s], ARRAY[f], ARRAY[why], ARRAY[b]) t);
 END $$;
 
 -- A new attempt of a session that has ended, on the spoke that has its worktree.
@@ -637,13 +648,13 @@ BEGIN
             RETURNING y.session_id, y.state, NULL::text, false, abort_tree.abort_id,
                       abort_tree.asked_at;
         IF cardinality(never) > 0 THEN
-            PERFORM FROM tell_all(never, 'abort_asked', b ->> 'reason',
-                                  '{"endedBy": "never_started"}');
+            PERFORM tell_all(never, 'abort_asked', b ->> 'reason',
+                             '{"endedBy": "never_started"}');
             UPDATE sessions y SET abort_confirmed = true,
                    result = '{"outcome": "aborted", "endedBy": "never_started"}'
              WHERE y.session_id = ANY (never);
         END IF;
-        PERFORM FROM tell_all(live, 'abort_asked', b ->> 'reason');
+        PERFORM tell_all(live, 'abort_asked', b ->> 'reason');
         RETURN QUERY
             SELECT c.session_id, c.state, NULL::text, true, abort_tree.abort_id,
                    abort_tree.asked_at
@@ -661,67 +672,79 @@ END $$;
 
 -- Exactly-once append of at-least-once batches, and what the records say of the session.
 -- verdict: ok | stale_epoch (reconnect, touch nothing) | superseded (stop that run).
--- records: a list of [at in ms since 1970, kind, body]. told: what the session above is to be told of
--- them, which the caller holds then, too; told_to: that session, where it has not ended.
+-- records: a list of [at in ms since 1970, kind, body]. later: the caller applies what they say.
 CREATE FUNCTION append_records(sp text, ep bigint, s text, a int, first bigint, records jsonb,
-                               told jsonb DEFAULT '[]')
-RETURNS TABLE (verdict text, stored bigint, first_seq bigint, skipped int, told_to text)
+                               later boolean DEFAULT false)
+RETURNS TABLE (verdict text, stored bigint, first_seq bigint, skipped int)
 LANGUAGE plpgsql AS $$
 DECLARE
-    z sessions;
-    m mappings;
+    z record;
+    r record;
     n int := jsonb_array_length(records);
     skip int;
-    r jsonb;
 BEGIN
-    SELECT * INTO z FROM sessions x WHERE x.session_id = s FOR NO KEY UPDATE;
-    SELECT * INTO m FROM mappings x
-     WHERE x.session_id = s AND x.attempt = a AND x.spoke_id = sp FOR NO KEY UPDATE;
-    PERFORM FROM spokes x WHERE x.spoke_id = sp AND x.epoch = ep FOR KEY SHARE;
+    SELECT x.birth_day, x.last_seq, x.attempt, x.state, m.stored, m.released_at INTO z
+      FROM sessions x JOIN mappings m ON m.session_id = x.session_id JOIN spokes p ON p.spoke_id = m.spoke_id
+     WHERE x.session_id = s AND m.attempt = a AND m.spoke_id = sp AND p.epoch = ep
+       FOR NO KEY UPDATE OF x, m FOR KEY SHARE OF p;
     IF NOT FOUND THEN
-        verdict := 'stale_epoch'; stored := 0; RETURN NEXT; RETURN;
+        PERFORM FROM spokes x WHERE x.spoke_id = sp AND x.epoch = ep FOR KEY SHARE;
+        verdict := CASE WHEN FOUND THEN 'superseded' ELSE 'stale_epoch' END;
+        stored := 0; RETURN NEXT; RETURN;
     END IF;
     -- A session given up for lost still believes its last attempt: late truth beats a guess.
-    IF m.session_id IS NULL OR z.attempt <> a
-       OR (m.released_at IS NOT NULL AND z.state <> 'lost' AND first > m.stored) THEN
-        verdict := 'superseded'; stored := coalesce(m.stored, 0); RETURN NEXT; RETURN;
+    IF z.attempt <> a OR (z.released_at IS NOT NULL AND z.state <> 'lost' AND first > z.stored) THEN
+        verdict := 'superseded'; stored := z.stored; RETURN NEXT; RETURN;
     END IF;
     verdict := 'ok';
-    stored := m.stored;
-    skip := greatest(0, m.stored + 1 - first);
-    IF first > m.stored + 1 OR skip >= n THEN  -- a gap: the sender rewinds; or all known
+    stored := z.stored;
+    skip := greatest(0, z.stored + 1 - first);
+    IF first > z.stored + 1 OR skip >= n THEN  -- a gap: the sender rewinds; or all known
         RETURN NEXT; RETURN;
     END IF;
     first_seq := z.last_seq + 1;
     skipped := skip;
+    stored := first + n - 1;
+    WITH counted AS (
+        UPDATE sessions x SET last_seq = z.last_seq + n - skip WHERE x.session_id = s),
+    kept AS (
+        UPDATE mappings x SET stored = append_records.stored
+         WHERE x.session_id = s AND x.attempt = a)
     INSERT INTO session_events (birth_day, session_id, seq, attempt, record, at, kind, body)
     SELECT z.birth_day, s, z.last_seq + o - skip, a, first + o - 1,
            to_timestamp((x ->> 0)::float8 / 1000), x ->> 1, x -> 2
       FROM jsonb_array_elements(records) WITH ORDINALITY AS e (x, o) WHERE o > skip;
-    stored := first + n - 1;
-    UPDATE sessions x SET last_seq = z.last_seq + n - skip WHERE x.session_id = s;
-    UPDATE mappings x SET stored = append_records.stored WHERE x.session_id = s AND x.attempt = a;
-    FOR r IN SELECT x FROM jsonb_array_elements(records) WITH ORDINALITY AS e (x, o)
-              WHERE o > skip
-                AND x ->> 1 IN ('starting', 'running', 'exited', 'delivered', 'undelivered',
-                                'agent')
-              ORDER BY o
-    LOOP
-        PERFORM apply_record(s, a, r ->> 1, r -> 2);
-    END LOOP;
-    IF told <> '[]' THEN
-        told_to := tell_parent(s, a, first + skip, told);
+    IF NOT later THEN
+        FOR r IN SELECT x ->> 1 AS kind, x -> 2 AS body
+                   FROM jsonb_array_elements(records) WITH ORDINALITY AS e (x, o)
+                  WHERE o > skip
+                    AND x ->> 1 IN ('starting', 'running', 'exited', 'delivered', 'undelivered',
+                                    'agent')
+                  ORDER BY o
+        LOOP
+            IF r.kind = 'agent' THEN
+                PERFORM apply_agent(s, a, r.body);
+            ELSE
+                PERFORM apply_records(r.kind, ARRAY[s], ARRAY[a], ARRAY[r.body]);
+            END IF;
+        END LOOP;
     END IF;
     RETURN NEXT;
 END $$;
 
 -- Several appends of one moment, each as above: [spoke, epoch, session, attempt, first, records, told].
 -- All sessions are held before anything else is, in one order, with those above that are told of it.
+-- told_to: that session, where it has not ended.
 CREATE FUNCTION append_all(items jsonb)
 RETURNS TABLE (verdict text, stored bigint, first_seq bigint, skipped int, told_to text)
 LANGUAGE plpgsql AS $$
 DECLARE
+    -- Of one session the next waits for what the one before says.
+    twice text[] := ARRAY(SELECT e ->> 2 FROM jsonb_array_elements(items) e
+                           GROUP BY e ->> 2 HAVING count(*) > 1);
     i jsonb;
+    skips int[];  -- of each; null: nothing of it is to be applied
+    r record;
 BEGIN
     PERFORM FROM sessions x
       WHERE x.session_id = ANY (ARRAY(
@@ -731,9 +754,28 @@ BEGIN
                   JOIN sessions c ON c.session_id = e ->> 2 WHERE e -> 6 <> '[]'))
       ORDER BY x.depth, x.session_id FOR NO KEY UPDATE;
     FOR i IN SELECT e FROM jsonb_array_elements(items) WITH ORDINALITY AS t (e, o) ORDER BY o LOOP
-        RETURN QUERY SELECT r.verdict, r.stored, r.first_seq, r.skipped, r.told_to
+        SELECT x.verdict, x.stored, x.first_seq, x.skipped
+          INTO verdict, stored, first_seq, skipped
           FROM append_records(i ->> 0, (i ->> 1)::bigint, i ->> 2, (i ->> 3)::int,
-                              (i ->> 4)::bigint, i -> 5, i -> 6) r;
+                              (i ->> 4)::bigint, i -> 5, later => i ->> 2 <> ALL (twice)) x;
+        skips := array_append(skips, CASE WHEN i ->> 2 <> ALL (twice) THEN skipped END);
+        told_to := CASE WHEN skipped IS NOT NULL AND i -> 6 <> '[]' THEN
+            tell_parent(i ->> 2, (i ->> 3)::int, (i ->> 4)::bigint + skipped, i -> 6) END;
+        RETURN NEXT;
+    END LOOP;
+    -- The first of each that moves its session, the second of each, and so on: each in its order.
+    FOR r IN
+        SELECT q.k, array_agg(q.s) AS ids, array_agg(q.a) AS attempts, array_agg(q.b) AS bodies FROM (
+            SELECT t.e ->> 2 AS s, (t.e ->> 3)::int AS a, x.e ->> 1 AS k, x.e -> 2 AS b,
+                   row_number() OVER (PARTITION BY t.o ORDER BY x.o) AS nth
+              FROM jsonb_array_elements(items) WITH ORDINALITY AS t (e, o),
+                   jsonb_array_elements(t.e -> 5) WITH ORDINALITY AS x (e, o)
+             WHERE x.o > skips[t.o]
+               AND x.e ->> 1 IN ('starting', 'running', 'exited', 'delivered', 'undelivered',
+                                 'agent')) q
+         GROUP BY q.nth, q.k ORDER BY q.nth
+    LOOP
+        PERFORM apply_records(r.k, r.ids, r.attempts, r.bodies);
     END LOOP;
 END $$;
 
@@ -988,63 +1030,84 @@ BEGIN
     END CASE;
 END $$;
 
--- What one record says of its session. The caller holds the session and the mapping.
-CREATE FUNCTION apply_record(s text, a int, k text, b jsonb) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    outcome text := b ->> 'outcome';
-    fact session_fact;
+-- What records of one kind say, each of another session. The caller holds sessions and mappings.
+CREATE FUNCTION apply_records(k text, ids text[], attempts int[], bodies jsonb[]) RETURNS void
+LANGUAGE plpgsql AS $$
 BEGIN
     CASE k
     WHEN 'starting' THEN
-        UPDATE mappings SET worktree = b ->> 'worktree', base_commit = b ->> 'baseCommit',
-               sandbox = CASE WHEN b ->> 'sandbox' IN ('off', 'worktree', 'read-only')
-                              THEN b ->> 'sandbox' END,
-               supervisor = b -> 'supervisor',
-               accepted_at = coalesce(accepted_at, now())
-         WHERE session_id = s AND attempt = a;
-        PERFORM tell(s, 'accepted', NULL, silent => true);
+        UPDATE mappings x
+           SET worktree = q.b ->> 'worktree', base_commit = q.b ->> 'baseCommit',
+               sandbox = CASE WHEN q.b ->> 'sandbox' IN ('off', 'worktree', 'read-only')
+                              THEN q.b ->> 'sandbox' END,
+               supervisor = q.b -> 'supervisor', accepted_at = coalesce(x.accepted_at, now())
+          FROM unnest(ids, attempts, bodies) AS q (s, a, b)
+         WHERE x.session_id = ANY (ids) AND x.session_id = q.s AND x.attempt = q.a;
+        PERFORM tell_all(ids, 'accepted', NULL, silent => true);
     WHEN 'running' THEN
-        UPDATE mappings SET started_at = now() WHERE session_id = s AND attempt = a;
-        PERFORM tell(s, 'started', NULL, silent => true);
+        UPDATE mappings x SET started_at = now() FROM unnest(ids, attempts) AS q (s, a)
+         WHERE x.session_id = ANY (ids) AND x.session_id = q.s AND x.attempt = q.a;
+        PERFORM tell_all(ids, 'started', NULL, silent => true);
     WHEN 'delivered' THEN
-        UPDATE messages SET state = 'delivered', mode = coalesce(b ->> 'mode', mode)
-         WHERE message_id = b ->> 'messageId' AND session_id = s;
+        UPDATE messages m SET state = 'delivered', mode = coalesce(q.b ->> 'mode', m.mode)
+          FROM unnest(ids, bodies) AS q (s, b)
+         WHERE m.message_id = q.b ->> 'messageId' AND m.session_id = q.s;
     WHEN 'undelivered' THEN
-        UPDATE messages SET state = 'failed',
-               reason = coalesce(b ->> 'reason', 'its agent does not read its standard input')
-         WHERE message_id = b ->> 'messageId' AND session_id = s AND state = 'queued';
+        UPDATE messages m SET state = 'failed',
+               reason = coalesce(q.b ->> 'reason', 'its agent does not read its standard input')
+          FROM unnest(ids, bodies) AS q (s, b)
+         WHERE m.message_id = q.b ->> 'messageId' AND m.session_id = q.s AND m.state = 'queued';
     WHEN 'agent' THEN
-        PERFORM apply_agent(s, a, b);
+        PERFORM apply_agent(q.s, q.a, q.b) FROM unnest(ids, attempts, bodies) AS q (s, a, b);
     WHEN 'exited' THEN
-        UPDATE mappings SET released_at = now(), release_reason = outcome
-         WHERE session_id = s AND attempt = a AND released_at IS NULL;
-        fact := CASE outcome WHEN 'completed' THEN 'completed' WHEN 'blocked' THEN 'blocked'
-                             WHEN 'aborted' THEN 'stopped' WHEN 'lost' THEN 'given_up'
-                             ELSE 'failed' END::session_fact;
-        UPDATE sessions SET result = b, exit_code = (b ->> 'exitCode')::int,
-               abort_confirmed = CASE WHEN desired = 'abort'
-                                      THEN coalesce((b ->> 'survivors')::int, 0) = 0 END
-         WHERE session_id = s;
-        IF b ->> 'reason' = 'FENCED' THEN  -- alone: NULL AND calls it too
-            IF requeue(s) THEN RETURN; END IF;
-        END IF;
-        IF b ? 'policy' THEN
-            IF follow_policy(s, a, b -> 'policy') THEN RETURN; END IF;
-        END IF;
-        IF tell(s, fact, b ->> 'reason', b) IS NULL THEN
-            IF outcome IS DISTINCT FROM 'lost' THEN
-                PERFORM tell(s, 'failed', coalesce(b ->> 'reason', 'stopped by its spoke'), b);
-            ELSIF EXISTS (SELECT FROM sessions x WHERE x.session_id = s AND x.desired = 'abort') THEN
-                PERFORM tell(s, 'stopped', b ->> 'reason', b);  -- the order came too late for it
-            END IF;
-        END IF;
-        -- Said before it was blocked and never heard: as if it was said now.
-        IF EXISTS (SELECT FROM sessions x JOIN messages q ON q.session_id = x.session_id
-                    WHERE x.session_id = s AND x.state = 'blocked' AND x.desired = 'run'
-                      AND q.state = 'queued') THEN
-            PERFORM reopen(s, 'a message');
-        END IF;
-    ELSE
-        RETURN;
+        PERFORM apply_ends(ids, attempts, bodies);
     END CASE;
+END $$;
+
+-- The ends of attempts, each of another session.
+CREATE FUNCTION apply_ends(ids text[], attempts int[], bodies jsonb[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+    done text[] := '{}';
+BEGIN
+    UPDATE mappings x SET released_at = now(), release_reason = q.b ->> 'outcome'
+      FROM unnest(ids, attempts, bodies) AS q (s, a, b)
+     WHERE x.session_id = ANY (ids) AND x.session_id = q.s AND x.attempt = q.a
+       AND x.released_at IS NULL;
+    UPDATE sessions x
+       SET result = q.b, exit_code = (q.b ->> 'exitCode')::int,
+           abort_confirmed = CASE WHEN x.desired = 'abort'
+                                  THEN coalesce((q.b ->> 'survivors')::int, 0) = 0 END
+      FROM unnest(ids, bodies) AS q (s, b) WHERE x.session_id = ANY (ids) AND x.session_id = q.s;
+    FOR r IN SELECT q.s, q.a, q.b FROM unnest(ids, attempts, bodies) AS q (s, a, b)
+              WHERE q.b ->> 'reason' = 'FENCED' OR q.b ? 'policy' LOOP
+        IF r.b ->> 'reason' = 'FENCED' THEN  -- alone: NULL AND calls it too
+            IF requeue(r.s) THEN done := done || r.s; CONTINUE; END IF;
+        END IF;
+        IF r.b ? 'policy' THEN
+            IF follow_policy(r.s, r.a, r.b -> 'policy') THEN done := done || r.s; END IF;
+        END IF;
+    END LOOP;
+    done := done || ARRAY(
+        SELECT t.id FROM (
+            SELECT array_agg(q.s) AS ids, array_agg(q.b ->> 'reason') AS whys, array_agg(q.b) AS bodies,
+                   array_agg(CASE q.b ->> 'outcome'
+                             WHEN 'completed' THEN 'completed' WHEN 'blocked' THEN 'blocked'
+                             WHEN 'aborted' THEN 'stopped' WHEN 'lost' THEN 'given_up'
+                             ELSE 'failed' END::session_fact) AS facts
+              FROM unnest(apply_ends.ids, apply_ends.bodies) AS q (s, b) WHERE q.s <> ALL (done)) d,
+            tell_each(d.ids, d.facts, d.whys, d.bodies) t);
+    IF cardinality(done) < cardinality(ids) THEN
+        PERFORM CASE WHEN q.b ->> 'outcome' IS DISTINCT FROM 'lost'
+                     THEN tell(q.s, 'failed', coalesce(q.b ->> 'reason', 'stopped by its spoke'), q.b)
+                     WHEN x.desired = 'abort'  -- the order came too late for it
+                     THEN tell(q.s, 'stopped', q.b ->> 'reason', q.b) END
+           FROM unnest(ids, bodies) AS q (s, b) JOIN sessions x ON x.session_id = q.s
+          WHERE x.session_id = ANY (ids) AND q.s <> ALL (done);
+    END IF;
+    -- Said before it was blocked and never heard: as if it was said now.
+    PERFORM reopen(x.session_id, 'a message') FROM sessions x
+      WHERE x.session_id = ANY (ids) AND x.state = 'blocked' AND x.desired = 'run'
+        AND EXISTS (SELECT FROM messages m WHERE m.session_id = x.session_id AND m.state = 'queued');
 END $$;

@@ -1,6 +1,6 @@
 -- name: append_records
 -- Exactly-once append of a batch from a spool, and what its records say of the session.
-SELECT r.verdict, r.stored, r.first_seq, r.skipped, r.told_to
+SELECT r.verdict, r.stored, r.first_seq, r.skipped, NULL::text AS told_to
   FROM append_records($1, $2, $3, $4::int, $5::bigint, $6::jsonb) r;
 
 -- name: append_all

@@ -117,6 +117,18 @@ async def test_an_attempt_that_has_ended_stores_nothing_more(store: Store) -> No
     assert await _texts(store, id) == []
 
 
+async def test_after_an_end_of_the_same_moment_nothing_more_is_stored(store: Store) -> None:
+    spoke, epoch, id, attempt = await _running(store)
+    append = store.exchange.append
+    *before, end, after = await asyncio.gather(
+        append(spoke, epoch, id, attempt, 3, _lines("a")),
+        append(spoke, epoch, id, attempt, 4, [record("exited", outcome="completed")]),
+        append(spoke, epoch, id, attempt, 5, _lines("ghost")),
+    )
+    assert [row.verdict for row in (*before, end, after)] == ["ok", "ok", "superseded"]
+    assert await _texts(store, id) == ["a"]
+
+
 async def test_another_spoke_stores_nothing(store: Store) -> None:
     _, _, id, attempt = await _running(store)
     other, at = await rows.spoke(store)

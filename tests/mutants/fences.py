@@ -18,44 +18,49 @@ def _sql(name: str, old: str, new: str, test: str) -> Mutant:
 FENCES: Final = (
     _sql(
         "any attempt may write",
-        "IF m.session_id IS NULL OR z.attempt <> a",
-        "IF m.session_id IS NULL",
+        "IF z.attempt <> a OR (z.released_at",
+        "IF (z.released_at",
         "test_fences",
     ),
     _sql(
         "any connection may write",
-        "WHERE x.spoke_id = sp AND x.epoch = ep FOR KEY SHARE;\n    IF NOT FOUND THEN\n"
-        "        verdict :=",
-        "WHERE x.spoke_id = sp FOR KEY SHARE;\n    IF NOT FOUND THEN\n        verdict :=",
+        "AND m.spoke_id = sp AND p.epoch = ep\n",
+        "AND m.spoke_id = sp\n",
         "test_append",
     ),
     _sql(
         "what was stored is stored again",
-        "skip := greatest(0, m.stored + 1 - first);",
+        "skip := greatest(0, z.stored + 1 - first);",
         "skip := 0;",
         "test_append",
     ),
     _sql(
         "a gap is stored",
-        "IF first > m.stored + 1 OR skip >= n THEN",
+        "IF first > z.stored + 1 OR skip >= n THEN",
         "IF skip >= n THEN",
         "test_append",
     ),
     _sql(
         "who should reconnect is told to stop",
-        "verdict := 'stale_epoch'; stored := 0;",
-        "verdict := 'superseded'; stored := 0;",
+        "ELSE 'stale_epoch' END;\n",
+        "ELSE 'superseded' END;\n",
         "test_append",
     ),
     _sql(
         "late truth is refused",
-        "AND z.state <> 'lost' AND first > m.stored",
-        "AND first > m.stored",
+        "AND z.state <> 'lost' AND first > z.stored",
+        "AND first > z.stored",
+        "test_append",
+    ),
+    _sql(
+        "what comes after an end in one moment is stored",
+        "GROUP BY e ->> 2 HAVING count(*) > 1",
+        "WHERE false",
         "test_append",
     ),
     _sql(
         "an ended attempt writes on",
-        "OR (m.released_at IS NOT NULL AND z.state <> 'lost' AND first > m.stored) THEN",
+        "OR (z.released_at IS NOT NULL AND z.state <> 'lost' AND first > z.stored) THEN",
         "THEN",
         "test_append",
     ),
@@ -85,9 +90,9 @@ FENCES: Final = (
     ),
     _sql(
         "what ended by itself is started again",
-        "        IF b ->> 'reason' = 'FENCED' THEN  -- alone: NULL AND calls it too\n"
-        "            IF requeue(s) THEN RETURN; END IF;\n        END IF;\n",
-        "        IF b ->> 'reason' = 'FENCED' AND requeue(s) THEN RETURN; END IF;\n",
+        "WHERE q.b ->> 'reason' = 'FENCED' OR q.b ? 'policy' LOOP\n"
+        "        IF r.b ->> 'reason' = 'FENCED' THEN  -- alone: NULL AND calls it too",
+        "LOOP\n        IF true THEN",
         "test_replacing",
     ),
     Mutant(
