@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 
 POLL_SECONDS = 1.0
@@ -31,12 +32,15 @@ def asked(instance: str) -> str:
 class Bell:
     def __init__(self) -> None:
         self._rung = asyncio.Event()
+        self._by: set[str] = set()  #: the topics that rang it
 
-    def ring(self) -> None:
+    def ring(self, topic: str) -> None:
+        self._by.add(topic)
         self._rung.set()
 
     def hush(self) -> None:
         """It has not rung yet: its listener is about to look anyway."""
+        self._by.clear()
         self._rung.clear()
 
     async def wait(self, within: float | None = POLL_SECONDS) -> None:
@@ -44,7 +48,16 @@ class Bell:
         with suppress(TimeoutError):
             async with asyncio.timeout(within):
                 await self._rung.wait()
-        self._rung.clear()
+        self.hush()
+
+    async def wait_each(self, topics: AbstractSet[str], within: float) -> None:
+        """Return when each of ``topics`` rang since the last wait, or after ``within`` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while not topics <= self._by:
+                    self._rung.clear()
+                    await self._rung.wait()
+        self.hush()
 
 
 class Bells:
@@ -61,7 +74,7 @@ class Bells:
     def ring_here(self, *topics: str) -> None:
         for topic in topics:
             for bell in self._listening.get(topic, ()):
-                bell.ring()
+                bell.ring(topic)
 
     def ring_all_here(self) -> None:
         """Word from other hubs may have been lost: everybody looks."""

@@ -47,12 +47,13 @@ async def abort(desk: Desk, asked: Asked[AbortParams]) -> Receipt:
 
 
 async def _wait_over(desk: Desk, hit: set[str], bell: Bell, deadline: float) -> None:
-    """Return when all of them have ended, or at ``deadline`` (loop time)."""
+    """Return when all of them have ended, or at ``deadline`` (loop time). One that ends rings:
+    until each has, there is nothing to look for."""
     while hit := set(await desk.store.sessions.live_among(list(hit))):
         left = deadline - asyncio.get_running_loop().time()
         if left <= 0:
             return
-        await bell.wait(min(left, 1.0))
+        await bell.wait_each(hit, min(left, 1.0))
 
 
 async def _give_up(desk: Desk, asked: Asked[AbortParams], root: str) -> None:

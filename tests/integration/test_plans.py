@@ -44,6 +44,8 @@ async def house(store: Store, connections: Postgres) -> dict[str, tuple[object, 
     below = (await rows.spawn(store, new_session(parent=top))).session_id
     attempt = await rows.run(store, spoke, at.epoch, top)
     day = (await store.sessions.story(top)).birth_day
+    await rows.run(store, spoke, at.epoch, below)
+    told = [[3, "child_failed", {}]]
     orders = {"reason": "r", "outcome": "aborted"}
     return {
         "placement_scene": (256,),
@@ -53,7 +55,7 @@ async def house(store: Store, connections: Postgres) -> dict[str, tuple[object, 
         "ack_orders": (spoke, 1, at.epoch),
         "append_records": (spoke, at.epoch, top, attempt, 3, '[[1000, "stdout", {"text": "x"}]]'),
         "append_all": (
-            f'[["{spoke}",{at.epoch},"{below}",1,3,[[1000,"noted",{{}}]],[[3,"k",{{}}]]]]',
+            [[spoke, at.epoch, below, 1, 3, [[1_000, "exited", {"outcome": "failed"}]], told]],
         ),
         "events_after": (day, top, 0, 500),
         "story_of": (top,),

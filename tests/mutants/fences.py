@@ -127,8 +127,15 @@ FENCES: Final = (
     Mutant(
         "who is not told does not ask",
         "hub/bells.py",
-        "async with asyncio.timeout(within):",
-        "async with asyncio.timeout(None):",
+        "async with asyncio.timeout(within):\n                await",
+        "async with asyncio.timeout(None):\n                await",
+        ("tests/unit/test_bells.py",),
+    ),
+    Mutant(
+        "one that rang is taken for all",
+        "hub/bells.py",
+        "while not topics <= self._by:",
+        "while not topics & self._by:",
         ("tests/unit/test_bells.py",),
     ),
     Mutant(

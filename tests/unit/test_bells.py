@@ -24,5 +24,20 @@ async def test_who_is_not_told_asks() -> None:
 async def test_who_wants_to_be_told_waits_until_it_is() -> None:
     bell = Bell()
     assert not await _returns(bell, None)
-    bell.ring()
+    bell.ring("a")
     assert await _returns(bell, None)
+
+
+async def test_who_waits_for_several_waits_until_each_rang() -> None:
+    bell = Bell()
+    for _ in range(2):  # what rang before the last wait does not count
+        waiting = asyncio.create_task(bell.wait_each({"a", "b"}, 60))
+        bell.ring("a")
+        await asyncio.wait([waiting], timeout=0.01)
+        assert not waiting.done()
+        bell.ring("b")
+        await waiting
+
+
+async def test_who_waits_for_several_asks_after_a_while() -> None:
+    await Bell().wait_each({"a"}, 0.001)
