@@ -41,15 +41,14 @@ async def _catalog(dsn: str) -> list[tuple[str, ...]]:
         await db.close()
 
 
-async def test_migrations_from_zero_build_the_schema(
-    postgres_server: Endpoint, hub_database: str
-) -> None:
-    async with fresh_database(postgres_server) as dsn:
+async def test_migrations_from_zero_build_the_schema(postgres_server: Endpoint) -> None:
+    async with fresh_database(postgres_server) as dsn, fresh_database(postgres_server) as migrated:
+        await postgres.migrate(migrated)
         db = await asyncpg.connect(dsn, server_settings={"search_path": "coord"})
         await db.execute(sql.ledger())
         await db.execute(sql.schema())
         await db.close()
-        assert await _catalog(dsn) == await _catalog(hub_database)
+        assert await _catalog(dsn) == await _catalog(migrated)
 
 
 async def test_migrating_again_changes_nothing(hub_database: str) -> None:

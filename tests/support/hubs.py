@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -17,6 +17,8 @@ from tests.support.postgres import database_name, fresh_database
 if TYPE_CHECKING:
     from hub.app import RunningHub
 
+DAYS: Final = 3  #: of transcripts, that a hub makes room for
+
 
 @pytest.fixture(scope="session")
 def migrated(postgres_server: Endpoint) -> Generator[str]:
@@ -24,9 +26,16 @@ def migrated(postgres_server: Endpoint) -> Generator[str]:
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         context = fresh_database(postgres_server)
         dsn = runner.run(context.__aenter__())
-        runner.run(postgres.migrate(dsn))
+        runner.run(_migrate(dsn))
         yield database_name(dsn)
         runner.run(context.__aexit__(None, None, None))
+
+
+async def _migrate(dsn: str) -> None:
+    """With what each hub would make in it at its start."""
+    await postgres.migrate(dsn)
+    async with postgres.connected(dsn) as db:
+        await Store(db).access.ensure_partitions(DAYS)
 
 
 @pytest.fixture

@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import itertools
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
+from typing import Final
 
 import asyncpg
 import pytest
@@ -16,15 +19,20 @@ import pytest
 from hub.embedded.binaries import find
 from hub.embedded.cluster import Cluster, Endpoint
 
+_MEMORY: Final = Path("/dev/shm")
+_ENOUGH: Final = 4 << 30  #: bytes; a server of a test run holds some 300 MB, and there are several
+
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Generator[Endpoint]:
-    """One server, without fsync, gone with the test run."""
+    """One server, without fsync, gone with the test run. In memory if there is plenty of it: each
+    database is 300 files, which come and go with each test.
+    """
     # Its own loop, since those of the tests end with each test; not made the current one.
     with (
-        tempfile.TemporaryDirectory(prefix="coord-test-") as folder,
+        tempfile.TemporaryDirectory(prefix="coord-test-", dir=_memory()) as folder,
         asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner,
     ):
         cluster = Cluster(Path(folder), find(), durable=False)
@@ -64,6 +72,13 @@ async def fresh_database(server: Endpoint, *, template: str | None = None) -> As
 def database_name(dsn: str) -> str:
     """The database that a dsn of ours names."""
     return dsn.partition("@/")[2].partition("?")[0]
+
+
+def _memory() -> Path | None:
+    """Where files are memory, with room for what tests need; None: nowhere."""
+    if sys.platform != "linux" or not os.access(_MEMORY, os.W_OK):
+        return None
+    return _MEMORY if shutil.disk_usage(_MEMORY).free >= _ENOUGH else None
 
 
 async def _administer(server: Endpoint, statement: str) -> None:
