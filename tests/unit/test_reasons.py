@@ -7,6 +7,7 @@ import gc
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from protocol import errors
@@ -42,6 +43,7 @@ def documented() -> dict[str, set[str]]:
     return {reason: set(codes.split(", ")) for reason, codes, *_ in rows}
 
 
+@cache
 def used() -> dict[str, set[str]]:
     """The reasons in the source, each with the codes that it is given with."""
     found: defaultdict[str, set[str]] = defaultdict(set)
@@ -66,28 +68,36 @@ def _parsed(file: Path) -> ast.Module:
 
 
 def _raised(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args):
-        for kind in _kinds(call.func, tree):
+    nodes = list(ast.walk(tree))
+    chosen = _chosen(nodes)
+    for call in (node for node in nodes if isinstance(node, ast.Call) and node.args):
+        for kind in _called(call.func, chosen):
             for word in ast.walk(call.args[0]):
                 if isinstance(word, ast.Constant) and _REASON.fullmatch(str(word.value)):
                     yield kind.code, str(word.value)
 
 
-def _kinds(called: ast.expr, tree: ast.Module) -> list[type[CallError]]:
+def _called(word: ast.expr, chosen: dict[str, list[type[CallError]]]) -> list[type[CallError]]:
     """The class that is called; where a variable is, each class that it may be."""
-    if not isinstance(called, ast.Name):
-        return []
-    if called.id in KINDS:
-        return [KINDS[called.id]]
-    meant = [
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign)
-        and any(isinstance(one, ast.Name) and one.id == called.id for one in node.targets)
-        and isinstance(node.value, ast.IfExp)
-    ]
-    names = [one for value in meant for one in (value.body, value.orelse)]
-    return [KINDS[one.id] for one in names if isinstance(one, ast.Name) and one.id in KINDS]
+    meant = chosen.get(word.id, []) if isinstance(word, ast.Name) else []
+    return _named(word) or meant
+
+
+def _chosen(nodes: list[ast.AST]) -> dict[str, list[type[CallError]]]:
+    """The variables that are one class or another, each with those that it may be."""
+    found: defaultdict[str, list[type[CallError]]] = defaultdict(list)
+    for node in nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.IfExp):
+            kinds = [*_named(node.value.body), *_named(node.value.orelse)]
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    found[target.id] += kinds
+    return found
+
+
+def _named(word: ast.expr) -> list[type[CallError]]:
+    """The class of an error that a word is; nothing for any other."""
+    return [KINDS[word.id]] if isinstance(word, ast.Name) and word.id in KINDS else []
 
 
 def test_the_page_and_the_code_name_the_same_reasons_under_the_same_codes() -> None:
