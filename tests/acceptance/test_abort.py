@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from coord import Hub
 from protocol.errors import FailedPrecondition
 from protocol.ops.sessions import Receipt
-from tests.support.world import COORDCTL, make_repository, marked, story, until, world
+from tests.support.world import COORDCTL, World, marked, story, until
 
+SPOKES: dict[str, tuple[str, ...]] = {"anvil": (), "forge": ()}
 LONG = "while true; do sleep 0.2; done"
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def _lead(child: str) -> str:
@@ -37,11 +38,8 @@ async def _ids(hub: Hub, root: str) -> dict[str, str]:
     return {one.task: one.session_id for one in (await hub.status(tree=root)).sessions}
 
 
-async def test_a_tree_over_two_spokes_is_aborted_with_one_call(
-    tmp_path: Path, hub_database: str
-) -> None:
-    repo = make_repository(tmp_path / "repo")
-    async with world(tmp_path, hub_database, "anvil", "forge") as here, here.client() as hub:
+async def test_a_tree_over_two_spokes_is_aborted_with_one_call(here: World, repo: str) -> None:
+    async with here.client() as hub:
         deepest = f"setsid nohup sleep 600 >/dev/null 2>&1 & echo dug in; {LONG}"
         middle = _lead(_spawn("c", repo, "anvil", deepest))
         spared = _spawn("d", repo, "forge", LONG, "--on-parent-abort", "continue-running")
@@ -83,14 +81,11 @@ def _check_receipt(receipt: Receipt, hit: set[str], spared: str) -> None:
         assert one.ended_at is not None
 
 
-async def test_a_safe_exit_is_blocked_and_a_message_starts_it_again(
-    tmp_path: Path, hub_database: str
-) -> None:
-    repo = make_repository(tmp_path / "repo")
+async def test_a_safe_exit_is_blocked_and_a_message_starts_it_again(here: World, repo: str) -> None:
     script = f"""
         if [ -e asked ]; then read -r answer; echo "the answer is $answer"; exit 0; fi
         touch asked; {COORDCTL} notify --level blocking 'which database?'; {LONG}"""
-    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+    async with here.client() as hub:
         made = await hub.spawn("a", repo=repo, command="sh", args=["-c", script])
         said = await hub.wait(made.session_id, timeout_ms=60_000)
         assert (said.sessions[0].state, said.sessions[0].reason) == ("blocked", "which database?")
@@ -102,13 +97,12 @@ async def test_a_safe_exit_is_blocked_and_a_message_starts_it_again(
         assert "the answer is the small one" in texts
 
 
-async def test_killing_the_leader_by_hand_is_seen(tmp_path: Path, hub_database: str) -> None:
+async def test_killing_the_leader_by_hand_is_seen(here: World, repo: str) -> None:
     """Somebody else kills the agent: the session fails, and says by which signal."""
     import os
     import signal
 
-    repo = make_repository(tmp_path / "repo")
-    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+    async with here.client() as hub:
         made = await hub.spawn("a", repo=repo, command="sleep", args=["600"])
         await until(lambda: marked(made.session_id), "the agent runs")
         for pid, line in marked(made.session_id).items():

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 import coord
 from protocol.ops.catalogue import SPAWN
 from protocol.ops.sessions import Event
 from protocol.session import State
 from tests.support import turns
-from tests.support.world import PATIENCE, World, make_repository, story, world
+from tests.support.world import PATIENCE, World, story
 
 AGENT = str(Path(turns.__file__))
 LEAD = """\
@@ -23,6 +24,8 @@ coordctl wait --until attention --any --timeout 1m
 coordctl answer "$child" allow
 coordctl wait --timeout 1m
 """
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass(slots=True)
@@ -53,11 +56,10 @@ class Family:
         raise AssertionError(f"its story ended without {kind}")
 
 
-@pytest.fixture
-async def family(tmp_path: Path, hub_database: str) -> AsyncGenerator[Family]:
-    async with world(tmp_path, hub_database) as here, here.client() as hub:
-        await here.add_spoke("anvil")
-        yield Family(here, hub, make_repository(tmp_path / "repo"))
+@pytest_asyncio.fixture(loop_scope="module")
+async def family(here: World, repo: str) -> AsyncGenerator[Family]:
+    async with here.client() as hub:
+        yield Family(here, hub, repo)
 
 
 def _kinds(events: Sequence[Event]) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 import coord
 from protocol.errors import CallError
@@ -18,11 +19,13 @@ from protocol.ops.questions import Question
 from protocol.ops.sessions import SessionView
 from protocol.session import State
 from tests.support import turns
-from tests.support.world import PATIENCE, World, make_repository, marked, story, world
+from tests.support.world import PATIENCE, World, marked, story
 
 AGENT = str(Path(turns.__file__))
 LONG = 600_000
 ASKS = {"rules": ["allow run(git fetch)", "deny run(rm *)"], "default": "ask"}
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass(slots=True)
@@ -73,10 +76,9 @@ async def as_session(here: World, id: str) -> AsyncGenerator[coord.Hub]:
         yield hub
 
 
-@pytest.fixture
-async def floor(tmp_path: Path, hub_database: str) -> AsyncGenerator[Floor]:
-    repo = make_repository(tmp_path / "repo")
-    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+@pytest_asyncio.fixture(loop_scope="module")
+async def floor(here: World, repo: str) -> AsyncGenerator[Floor]:
+    async with here.client() as hub:
         yield Floor(here, hub, repo)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
@@ -14,15 +14,11 @@ import coord
 from protocol.ops.sessions import SessionView
 from protocol.session import State
 from tests.support import turns
-from tests.support.world import PATIENCE, World, make_repository, story, world
+from tests.support.world import PATIENCE, World, make_repository, story
 
 AGENT = str(Path(turns.__file__))
 
-
-@pytest.fixture
-async def here(tmp_path: Path, hub_database: str) -> AsyncGenerator[World]:
-    async with world(tmp_path, hub_database, "anvil") as made:
-        yield made
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def _spawn(here: World, hub: coord.Hub, task: str, prompt: str, **more: JsonValue) -> str:
@@ -75,7 +71,7 @@ async def test_a_full_context_is_tried_once_more_and_both_failures_are_shown(her
         assert "in smaller steps" in explained
 
 
-async def test_a_limit_parks_its_account_and_all_are_woken(here: World, hub_database: str) -> None:
+async def test_a_limit_parks_its_account_and_all_are_woken(here: World) -> None:
     async with here.client() as hub:
         id = await _spawn(here, hub, "limited", "limit-once 6000")
         parked = await _until(hub, id, lambda one: one.limited_until is not None)
@@ -91,7 +87,7 @@ async def test_a_limit_parks_its_account_and_all_are_woken(here: World, hub_data
         assert "the account claude is limited" in told.fact
         assert told.next.startswith("woken once, within")
         assert told.next_at == parked.limited_until
-        await _pass_the_time(hub_database)
+        await _pass_the_time(here.dsn)
         for one in (await _over(hub, id), await _over(hub, waits)):
             assert one.state is State.COMPLETED
             assert one.limited_until is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,14 +17,13 @@ from protocol.ops.spokes import SpokeView
 from tests.acceptance.test_permissions import as_session
 from tests.support.world import (
     PATIENCE,
+    Daemon,
     World,
     ended,
     lines,
-    make_repository,
     marked,
     story,
     until,
-    world,
 )
 
 #: A kernel holds a process in so many sandboxes at most: from in there, no more are to be had.
@@ -36,6 +37,9 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
 async def back(here: World, hub: coord.Hub) -> SpokeView:
     """The spoke as the process says it that runs now, not one before."""
     async with asyncio.timeout(PATIENCE):
@@ -46,14 +50,28 @@ async def back(here: World, hub: coord.Hub) -> SpokeView:
             await asyncio.sleep(0.05)
 
 
+@asynccontextmanager
+async def started_as(here: World, *argv: str) -> AsyncGenerator[Daemon]:
+    """The spoke's daemon, started in another way; then the world starts it as it was."""
+    spoke = here.spokes["anvil"]
+    ordinary = spoke.argv
+    await spoke.end()
+    spoke.argv = [*argv]
+    await spoke.start()
+    try:
+        yield spoke
+    finally:
+        await spoke.end()
+        spoke.argv = ordinary
+
+
 async def view_of(hub: coord.Hub, id: str) -> SessionView:
     (found,) = (await hub.status(session_id=id)).sessions
     return found
 
 
-async def test_children_are_held_like_their_parent(tmp_path: Path, hub_database: str) -> None:
-    repo = make_repository(tmp_path / "repo")
-    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+async def test_children_are_held_like_their_parent(here: World, repo: str) -> None:
+    async with here.client() as hub:
         above = await hub.spawn(
             "above", repo=repo, command="sleep", args=["1000"], sandbox="worktree"
         )
@@ -69,14 +87,13 @@ async def test_children_are_held_like_their_parent(tmp_path: Path, hub_database:
         assert marked(above.session_id) == {}
 
 
-async def test_a_spoke_may_want_more_than_was_asked_for(tmp_path: Path, hub_database: str) -> None:
-    repo = make_repository(tmp_path / "repo")
-    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
-        spoke = here.spokes["anvil"]
-        await spoke.end()
-        spoke.argv += ["--sandbox-floor", "worktree", "--sandbox-write", str(tmp_path / "shared")]
-        (tmp_path / "shared").mkdir()
-        await spoke.start()
+async def test_a_spoke_may_want_more_than_was_asked_for(
+    tmp_path: Path, here: World, repo: str
+) -> None:
+    (tmp_path / "shared").mkdir()
+    argv = here.spokes["anvil"].argv
+    more = ("--sandbox-floor", "worktree", "--sandbox-write", str(tmp_path / "shared"))
+    async with here.client() as hub, started_as(here, *argv, *more):
         await back(here, hub)
         script = f"touch {tmp_path}/shared/x && echo shared; touch ~/x || echo held"
         made = await hub.spawn("t", repo=repo, command="sh", args=["-c", script])
@@ -90,43 +107,35 @@ async def test_a_spoke_may_want_more_than_was_asked_for(tmp_path: Path, hub_data
         assert "off,worktree,read-only" in await here.coordctl("spoke", "list", "-o", "wide")
 
 
-async def test_a_spoke_that_can_hold_nobody_is_given_nobody_to_hold(
-    tmp_path: Path, hub_database: str
-) -> None:
-    repo = make_repository(tmp_path / "repo")
-    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
-        spoke = here.spokes["anvil"]
-        await spoke.end()
-        spoke.argv = [sys.executable, "-P", "-c", LAYERS, *spoke.argv]
-        await spoke.start()
-        found = await back(here, hub)
-        assert found.sandboxes == ["off"]
-        assert found.detail["sandbox"] == "none (the kernel refused the rules)"
-
-        with pytest.raises(FailedPrecondition) as refused:
-            await hub.spawn("t", repo=repo, command="true", sandbox="worktree", spoke="anvil")
-        assert refused.value.reason == "SANDBOX_UNAVAILABLE"
-        waits = await hub.spawn("t", repo=repo, command="true", sandbox="read-only", until="queued")
-        free = await hub.spawn("t", repo=repo, command="true")  # it is not held up
-        assert [one.state for one in await ended(hub, free.session_id)] == ["completed"]
-        said = await hub.explain(waits.session_id)
-        assert said.session.state == "queued"
-        assert "can hold it in the sandbox read-only" in said.fact
-
-        await spoke.end()
-        spoke.argv += ["--sandbox-floor", "worktree"]
-        await spoke.start()
-        assert spoke.process is not None
-        assert await spoke.process.wait() != 0
-        assert "SANDBOX_UNAVAILABLE" in spoke.said()
+async def test_a_spoke_that_can_hold_nobody_is_given_nobody_to_hold(here: World, repo: str) -> None:
+    argv = [sys.executable, "-P", "-c", LAYERS, *here.spokes["anvil"].argv]
+    async with here.client() as hub:
+        async with started_as(here, *argv):
+            found = await back(here, hub)
+            assert found.sandboxes == ["off"]
+            assert found.detail["sandbox"] == "none (the kernel refused the rules)"
+            await _holds_up_nobody_else(hub, repo)
+        async with started_as(here, *argv, "--sandbox-floor", "worktree") as spoke:
+            assert spoke.process is not None
+            assert await spoke.process.wait() != 0
+            assert "SANDBOX_UNAVAILABLE" in spoke.said()
 
 
-async def test_one_in_a_sandbox_is_resumed_in_it_with_what_it_had(
-    tmp_path: Path, hub_database: str
-) -> None:
-    repo = make_repository(tmp_path / "repo")
+async def _holds_up_nobody_else(hub: coord.Hub, repo: str) -> None:
+    with pytest.raises(FailedPrecondition) as refused:
+        await hub.spawn("t", repo=repo, command="true", sandbox="worktree", spoke="anvil")
+    assert refused.value.reason == "SANDBOX_UNAVAILABLE"
+    waits = await hub.spawn("t", repo=repo, command="true", sandbox="read-only", until="queued")
+    free = await hub.spawn("t", repo=repo, command="true")  # it is not held up
+    assert [one.state for one in await ended(hub, free.session_id)] == ["completed"]
+    said = await hub.explain(waits.session_id)
+    assert said.session.state == "queued"
+    assert "can hold it in the sandbox read-only" in said.fact
+
+
+async def test_one_in_a_sandbox_is_resumed_in_it_with_what_it_had(here: World, repo: str) -> None:
     script = "cat kept; git stash list; echo x >> kept; git add kept; git stash; exit 3"
-    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+    async with here.client() as hub:
         made = await hub.spawn(
             "t", repo=repo, command="sh", args=["-c", script], sandbox="worktree"
         )
@@ -139,15 +148,14 @@ async def test_one_in_a_sandbox_is_resumed_in_it_with_what_it_had(
         assert len(stashed) == 1, "its stash is its own, and still there"
 
 
-async def test_what_is_open_is_not_for_the_spawn_to_say(tmp_path: Path, hub_database: str) -> None:
-    repo = make_repository(tmp_path / "repo")
-    home = str(tmp_path / "home")
-    script = "test $XDG_CACHE_HOME = $HOME && touch ~/x || echo held"
-    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+async def test_what_is_open_is_not_for_the_spawn_to_say(here: World, repo: str) -> None:
+    home = str(here.folder / "home")
+    script = "test $XDG_CACHE_HOME = $HOME && touch ~/y || echo held"
+    async with here.client() as hub:
         made = await hub.spawn(
             "t", repo=repo, command="sh", args=["-c", script], sandbox="worktree",
             env={"XDG_CACHE_HOME": home, "HOME": home},
         )  # fmt: skip
         await ended(hub, made.session_id)
         assert lines(await story(hub, made.session_id)) == ["held"]
-        assert not Path(home, "x").exists()
+        assert not Path(home, "y").exists()

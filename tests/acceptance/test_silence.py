@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,24 +13,20 @@ from protocol.ops.catalogue import SPAWN
 from protocol.ops.sessions import SessionView, Silence
 from protocol.session import State
 from tests.support import turns
-from tests.support.world import PATIENCE, World, make_repository, marked, story, world
+from tests.support.world import PATIENCE, World, marked, story
 
+SPOKES = {"anvil": ("--quiet-after", "300ms")}
 AGENT = str(Path(turns.__file__))
 BOUND_MS = 3_000  #: of silence; longer than our agent takes to start on a busy machine
 
-
-@pytest.fixture
-async def here(tmp_path: Path, hub_database: str) -> AsyncGenerator[World]:
-    async with world(tmp_path, hub_database) as made:
-        await made.add_spoke("anvil", "--quiet-after", "300ms")
-        yield made
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def _spawn(
-    here: World, hub: coord.Hub, prompt: str, bound: int | None = None, stdin: str = "open"
+    hub: coord.Hub, repo: str, prompt: str, bound: int | None = None, stdin: str = "open"
 ) -> str:
     given = {
-        "task": "talk", "repo": make_repository(here.folder / "repo"), "agent": "claude",
+        "task": "talk", "repo": repo, "agent": "claude",
         "command": AGENT, "prompt": prompt, "max_silence_ms": bound, "stdin": stdin,
     }  # fmt: skip
     return (await hub.ask(SPAWN, given)).session_id
@@ -52,9 +48,11 @@ def _silence(view: SessionView) -> Silence | None:
     return None if view.agent_state is None else view.agent_state.silent
 
 
-async def test_silence_is_shown_until_it_is_heard_whoever_dies_meanwhile(here: World) -> None:
+async def test_silence_is_shown_until_it_is_heard_whoever_dies_meanwhile(
+    here: World, repo: str
+) -> None:
     async with here.client() as hub:
-        id = await _spawn(here, hub, "wait")
+        id = await _spawn(hub, repo, "wait")
         silent = _silence(await _until(hub, id, _waits_for_its_model))
     assert "running (busy, no signal for" in await here.coordctl("ps")
     assert "while it waits for its model" in await here.coordctl("status", id)
@@ -75,10 +73,12 @@ async def test_silence_is_shown_until_it_is_heard_whoever_dies_meanwhile(here: W
 
 
 @pytest.mark.parametrize("prompt", ["wait", "stick"])
-async def test_silence_that_lasts_too_long_is_a_failure(here: World, prompt: str) -> None:
+async def test_silence_that_lasts_too_long_is_a_failure(
+    here: World, repo: str, prompt: str
+) -> None:
     """Whether or not the agent still listens when it is told to end its turn."""
     async with here.client() as hub:
-        id = await _spawn(here, hub, prompt, bound=BOUND_MS)
+        id = await _spawn(hub, repo, prompt, bound=BOUND_MS)
         view = await _until(hub, id, lambda one: one.state.ended)
     assert (view.state, view.reason) == (State.FAILED, "sdkError")
     shown = await here.coordctl("status", id)
@@ -87,18 +87,20 @@ async def test_silence_that_lasts_too_long_is_a_failure(here: World, prompt: str
     assert marked(id) == {}
 
 
-async def test_one_that_has_done_its_work_and_does_not_go_is_ended(here: World) -> None:
+async def test_one_that_has_done_its_work_and_does_not_go_is_ended(here: World, repo: str) -> None:
     async with here.client() as hub:
-        id = await _spawn(here, hub, "stay", bound=BOUND_MS, stdin="closed")
+        id = await _spawn(hub, repo, "stay", bound=BOUND_MS, stdin="closed")
         view = await _until(hub, id, lambda one: one.state.ended)
     assert (view.state, view.reason) == (State.COMPLETED, "it committed nothing")
     assert marked(id) == {}
 
 
-async def test_the_next_of_its_chain_takes_over_from_one_that_is_silent(here: World) -> None:
+async def test_the_next_of_its_chain_takes_over_from_one_that_is_silent(
+    here: World, repo: str
+) -> None:
     async with here.client() as hub:
         given = {
-            "task": "talk", "repo": make_repository(here.folder / "repo"), "agent": "claude",
+            "task": "talk", "repo": repo, "agent": "claude",
             "command": AGENT, "prompt": "wait", "max_silence_ms": BOUND_MS,
             "fallback": [{"agent": "claude", "command": AGENT}],
         }  # fmt: skip
@@ -110,9 +112,7 @@ async def test_the_next_of_its_chain_takes_over_from_one_that_is_silent(here: Wo
     assert "it said nothing for 3 s, while it waited for its model; went on with" in shown
 
 
-async def test_only_an_agent_that_has_turns_is_bounded(here: World) -> None:
+async def test_only_an_agent_that_has_turns_is_bounded(here: World, repo: str) -> None:
     async with here.client() as hub:
         with pytest.raises(coord.CallError, match="only the silence of an agent that has turns"):
-            await hub.spawn(
-                "x", repo=make_repository(here.folder / "repo"), command="true", max_silence_ms=1
-            )
+            await hub.spawn("x", repo=repo, command="true", max_silence_ms=1)

@@ -8,13 +8,14 @@ import pytest
 
 from protocol.errors import FailedPrecondition, InvalidArgument
 from tests.support.repositories import git
-from tests.support.world import ended, lines, make_repository, story, world
+from tests.support.world import World, ended, lines, story
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_twenty_spawns_at_once_on_one_clone(tmp_path: Path, hub_database: str) -> None:
-    repo = make_repository(tmp_path / "repo")
+async def test_twenty_spawns_at_once_on_one_clone(here: World, repo: str) -> None:
     commit = "date +%N > mine; git add mine; git commit -qm mine; git rev-parse --abbrev-ref HEAD"
-    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+    async with here.client() as hub:
         swarmed = await hub.swarm(
             [f"t{n}" for n in range(20)], repo=repo, branch_prefix="feat/",
             command="sh", args=["-c", commit],
@@ -39,10 +40,9 @@ async def test_twenty_spawns_at_once_on_one_clone(tmp_path: Path, hub_database: 
     ],
 )
 async def test_a_spawn_that_cannot_work_leaves_nothing_and_says_why(
-    tmp_path: Path, hub_database: str, params: dict[str, object], reason: str
+    here: World, repo: str, params: dict[str, object], reason: str
 ) -> None:
-    repo = make_repository(tmp_path / "repo")
-    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+    async with here.client() as hub:
         asked = {"task": "t", "repo": repo, "branch": "feat/x", "command": "true", **params}
         with pytest.raises(FailedPrecondition) as failed:
             await hub.call("coord.spawn", asked)
@@ -53,10 +53,8 @@ async def test_a_spawn_that_cannot_work_leaves_nothing_and_says_why(
         assert good.branch == "feat/x", "the branch was not left behind"
 
 
-async def test_what_would_reach_git_as_an_option_does_not(
-    tmp_path: Path, hub_database: str
-) -> None:
-    async with world(tmp_path, hub_database) as here, here.client() as hub:
+async def test_what_would_reach_git_as_an_option_does_not(here: World) -> None:
+    async with here.client() as hub:
         for field, value in (
             ("branch", "--lock"), ("branch", "a..b"), ("base", "--output=/x"),
             ("repo", "ext::sh -c true"), ("repo", "--upload-pack=x"), ("repo", "https://u:p@h/x"),
@@ -68,12 +66,11 @@ async def test_what_would_reach_git_as_an_option_does_not(
 
 
 async def test_the_prompt_comes_by_file_and_environment_and_messages_by_stdin(
-    tmp_path: Path, hub_database: str
+    here: World, repo: str
 ) -> None:
-    repo = make_repository(tmp_path / "repo")
     script = 'cat "$COORD_PROMPT_FILE"; echo; echo "$COORD_PROMPT"; read -r x; echo "heard $x"'
     prompt = "do $(touch /tmp/never) `it` 'well' \"now\""
-    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+    async with here.client() as hub:
         made = await hub.spawn("t", repo=repo, prompt=prompt, command="sh", args=["-c", script])
         said = await hub.message(made.session_id, "a word; with $signs")
         assert said.state == "delivered"

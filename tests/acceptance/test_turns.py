@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 import coord
 from protocol.ops.sessions import SessionView
 from protocol.session import State
 from spoke.supervisor.holding import Conversations
 from tests.support import turns
-from tests.support.world import PATIENCE, World, make_repository, marked, story, world
+from tests.support.world import PATIENCE, World, marked, story
 
 AGENT = str(Path(turns.__file__))
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass(slots=True)
@@ -63,10 +66,9 @@ class Floor:
         return [body["text"] for body in events if body.get("event") == "text"]
 
 
-@pytest.fixture
-async def floor(tmp_path: Path, hub_database: str) -> AsyncGenerator[Floor]:
-    repo = make_repository(tmp_path / "repo")
-    async with world(tmp_path, hub_database, "anvil") as here, here.client() as hub:
+@pytest_asyncio.fixture(loop_scope="module")
+async def floor(here: World, repo: str) -> AsyncGenerator[Floor]:
+    async with here.client() as hub:
         yield Floor(here, hub, repo)
 
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,13 +69,18 @@ class Daemon:
         assert self.process is not None
         return self.process.pid
 
+    @property
+    def runs(self) -> bool:
+        return self.process is not None and self.process.returncode is None
+
     async def kill(self) -> None:
         await self.end(signal.SIGKILL)
 
     async def end(self, with_signal: int = signal.SIGTERM) -> int | None:
         """Signal it and wait for its end; its exit status."""
-        if self.process is None or self.process.returncode is not None:
+        if not self.runs:
             return None
+        assert self.process is not None
         os.kill(self.process.pid, with_signal)
         return await asyncio.wait_for(self.process.wait(), PATIENCE)
 
@@ -86,6 +91,7 @@ class Daemon:
 @dataclass(slots=True)
 class World:
     folder: Path
+    dsn: str
     url: str
     hub: Daemon
     spokes: dict[str, Daemon] = field(default_factory=dict[str, Daemon])
@@ -97,14 +103,14 @@ class World:
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[coord.Hub]:
         """A client, as soon as the hub answers."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                try:
-                    async with coord.connect(self.url, self.token):
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    try:
+                        hub = await stack.enter_async_context(coord.connect(self.url, self.token))
                         break
-                except (CallError, OSError):
-                    await asyncio.sleep(0.05)
-        async with coord.connect(self.url, self.token) as hub:
+                    except (CallError, OSError):
+                        await asyncio.sleep(0.05)
             yield hub
 
     async def add_spoke(self, name: str, *words: str, slots: int = 64) -> Daemon:
@@ -123,6 +129,19 @@ class World:
         await daemon.start()
         await self.online(name)
         return daemon
+
+    async def clear(self) -> None:
+        """What a test has left of itself is ended, and daemons that it ended run again."""
+        away = [name for name, daemon in self.spokes.items() if not daemon.runs]
+        for daemon in (self.hub, *self.spokes.values()):
+            if not daemon.runs:
+                await daemon.start()
+        if away:
+            await self.online(*away)
+        async with self.client() as hub:
+            for session in (await hub.status(live=True)).sessions:
+                with suppress(CallError):
+                    await hub.abort(session.session_id, now=True)
 
     async def coordctl(self, *words: str) -> str:
         """What a command says, whatever its exit code."""
@@ -165,7 +184,7 @@ async def world(
         COORDCTL, "hub", "serve", "--database-url", dsn, "--port", str(port), "--http-port", "0",
         "--state", str(folder / "hub"),
     ]  # fmt: skip
-    here = World(folder, f"ws://127.0.0.1:{port}", Daemon(argv, env, folder / "hub.log"))
+    here = World(folder, dsn, f"ws://127.0.0.1:{port}", Daemon(argv, env, folder / "hub.log"))
     try:
         await here.hub.start()
         await until(lambda: (folder / "hub" / "admin-token").exists(), "the hub has started")
