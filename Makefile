@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # Files of tests at once, the long ones first: most of them wait for processes of their own. Within a file sessions share names, by which they are ended.
 JOBS ?= 3
 READY := $(VENV)/.ready
+# Whatever the environment says: each of a thousand processes would compile all of it again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo test test-agents check style mypy pyright bench mutants chaos host fuzz lock clean
 
