@@ -13,16 +13,20 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
 
 import coord
 from hub.app import RunningHub
 from hub.desk import Desk
+from hub.embedded.cluster import Endpoint
 from protocol.ops.wire import Record
 from tests.support import rows
+from tests.support.hubs import admin_of, hub_on
+from tests.support.postgres import fresh_database
 from tests.support.rows import record
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -32,14 +36,33 @@ PATIENCE_MS = 20_000
 EVIL = '<img src=x onerror="window.pwned=1"><script>window.pwned=2</script>\'"&amp;'
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncGenerator[Browser]:
+    """One for all: each tab has a context of its own, with nothing in it of another."""
     found = shutil.which("chromium")
     assert found, "this test needs a browser: apt-get install -y chromium"
     async with async_playwright() as play:
         chromium = await play.chromium.launch(executable_path=found, args=FLAGS)
         yield chromium
         await chromium.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def running_hub(
+    postgres_server: Endpoint, migrated: str, tmp_path: Path
+) -> AsyncGenerator[RunningHub]:
+    """On the loop of the browser."""
+    async with (
+        fresh_database(postgres_server, template=migrated) as dsn,
+        hub_on(dsn, tmp_path) as hub,
+    ):
+        yield hub
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def client(running_hub: RunningHub) -> AsyncGenerator[coord.Hub]:
+    async with admin_of(running_hub) as hub:
+        yield hub
 
 
 @dataclass  # without slots: playwright writes on whatever has a handler

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -58,18 +59,30 @@ async def store(connections: Postgres) -> Store:
 
 @pytest.fixture
 async def running_hub(hub_database: str, tmp_path: Path) -> AsyncGenerator[RunningHub]:
-    # Here, so that a test of the store alone does not load the whole hub.
-    from hub.app import serve
-    from hub.settings import HubSettings
-
-    settings = HubSettings(database_url=hub_database, port=0, http_port=0, state=tmp_path)
-    async with serve(settings) as hub:
+    async with hub_on(hub_database, tmp_path) as hub:
         yield hub
 
 
 @pytest.fixture
 async def client(running_hub: RunningHub) -> AsyncGenerator[coord.Hub]:
     """An admin, connected."""
-    token = await running_hub.admin_token("test")
-    async with coord.connect(running_hub.url, token) as hub:
+    async with admin_of(running_hub) as hub:
         yield hub
+
+
+@asynccontextmanager
+async def hub_on(dsn: str, state: Path) -> AsyncGenerator[RunningHub]:
+    # Here, so that a test of the store alone does not load the whole hub.
+    from hub.app import serve
+    from hub.settings import HubSettings
+
+    settings = HubSettings(database_url=dsn, port=0, http_port=0, state=state)
+    async with serve(settings) as hub:
+        yield hub
+
+
+@asynccontextmanager
+async def admin_of(hub: RunningHub) -> AsyncGenerator[coord.Hub]:
+    token = await hub.admin_token("test")
+    async with coord.connect(hub.url, token) as client:
+        yield client
