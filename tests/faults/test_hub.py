@@ -26,7 +26,7 @@ async def test_fault_01_killed_between_the_commit_of_a_spawn_and_its_order(
     here: Town, repo: str
 ) -> None:
     """Placement waits for the row of the spoke, which we hold: the spawn is stored, not told."""
-    async with here.database() as ours, here.client() as hub:
+    async with here.database() as ours, here.client(patience=1) as hub:
         asked = {"repo": repo, "spoke": "anvil", "command": "sh", "args": ["-c", COUNT]}
         async with ours.transaction():
             await ours.execute("SELECT FROM spokes WHERE name = 'anvil' FOR UPDATE")

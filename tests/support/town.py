@@ -19,6 +19,7 @@ import asyncpg
 from pydantic import JsonValue
 
 import coord
+from coord.line import PATIENCE_SECONDS
 from protocol import tokens
 from protocol.errors import CallError
 from spoke import app, groups
@@ -97,17 +98,20 @@ class Town:
         return daemon
 
     @asynccontextmanager
-    async def client(self, hub: int = 0) -> AsyncGenerator[coord.Hub]:
-        """A client of one hub, as soon as that answers."""
+    async def client(
+        self, hub: int = 0, patience: float = PATIENCE_SECONDS
+    ) -> AsyncGenerator[coord.Hub]:
+        """A client of one hub, as soon as that answers; lost, it is dialled again so long."""
         url = f"ws://127.0.0.1:{self.ports[hub]}"
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                try:
-                    async with coord.connect(url, self.token):
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    try:
+                        entered = coord.connect(url, self.token, patience=patience)
+                        connected = await stack.enter_async_context(entered)
                         break
-                except (CallError, OSError):
-                    await asyncio.sleep(LOOK_S)
-        async with coord.connect(url, self.token) as connected:
+                    except (CallError, OSError):
+                        await asyncio.sleep(LOOK_S)
             yield connected
 
     @asynccontextmanager
@@ -138,12 +142,11 @@ class Town:
 
     async def epochs(self, *names: str) -> dict[str, int]:
         async with self.database() as db:
-            rows = await db.fetch("SELECT name, epoch FROM spokes WHERE name = ANY ($1)", names)
-        return {row["name"]: row["epoch"] for row in rows}
+            return await _epochs(db, *names)
 
     async def moved_on(self, before: Mapping[str, int]) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while any(now <= before[name] for name, now in (await self.epochs(*before)).items()):
+        async with asyncio.timeout(PATIENCE), self.database() as db:
+            while any(now <= before[name] for name, now in (await _epochs(db, *before)).items()):
                 await asyncio.sleep(LOOK_S)
 
     async def settled(self) -> Seen:
@@ -153,8 +156,8 @@ class Town:
 
     async def quiet(self, within: float) -> None:
         """Raises TimeoutError."""
-        async with asyncio.timeout(within):
-            while await self._is_busy():
+        async with asyncio.timeout(within), self.database() as db:
+            while await _is_busy(db):
                 await asyncio.sleep(LOOK_S)
 
     async def clear(self) -> None:
@@ -162,17 +165,13 @@ class Town:
         for way in self.ways.values():
             way.refusing = False
             way.free()
-        if await self._is_busy():
+        async with self.database() as db:
+            busy = await _is_busy(db)
+        if busy:
             async with self.client() as hub:
                 for session in (await hub.status(live=True)).sessions:
                     with suppress(CallError):
                         await hub.abort(session.session_id, now=True, wait_ms=5_000)
-
-    async def _is_busy(self) -> bool:
-        async with self.database() as db:
-            live = await db.fetchval("SELECT count(*) FROM sessions WHERE finished_at IS NULL")
-            mine = {row["session_id"] for row in await db.fetch("SELECT session_id FROM sessions")}
-        return bool(live) or any(id in mine for id, _ in marks().values())
 
     async def watch_spools(self) -> None:
         while True:
@@ -204,6 +203,22 @@ async def town(
     finally:
         watching.cancel()
         await asyncio.wait([watching])
+
+
+async def _epochs(db: asyncpg.Connection, *names: str) -> dict[str, int]:
+    rows = await db.fetch("SELECT name, epoch FROM spokes WHERE name = ANY ($1)", names)
+    return {row["name"]: row["epoch"] for row in rows}
+
+
+async def _is_busy(db: asyncpg.Connection) -> bool:
+    """Whether a session is live, or a process is left of one."""
+    if await db.fetchval("SELECT count(*) FROM sessions WHERE finished_at IS NULL"):
+        return True
+    there = [id for id, _ in marks().values()]
+    return bool(
+        there
+        and await db.fetchval("SELECT count(*) FROM sessions WHERE session_id = ANY ($1)", there)
+    )
 
 
 def end_everything(folder: Path) -> None:
