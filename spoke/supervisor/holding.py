@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import suppress
-from hashlib import blake2s
 from typing import TYPE_CHECKING
 
 from spoke.supervisor.agent import BUSY, SpawnFailed
@@ -74,6 +73,8 @@ class Conversations:
 
     def _path(self, agent: str, id: str) -> str:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)  # noqa: PTH103 - as above
+        from hashlib import blake2s  # others do not wait for it, nor for the 600 KB that it loads
+
         name = blake2s(f"{agent} {id}".encode(), digest_size=16).hexdigest()
         return f"{self._folder}/{name}"
 
