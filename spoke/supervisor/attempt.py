@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import selectors
-import signal
 import time
 from typing import TYPE_CHECKING, cast
 
@@ -25,6 +22,7 @@ if TYPE_CHECKING:
 
     from spoke.supervisor.assignment import Assignment, Exit, Outcome
     from spoke.supervisor.conversation import Conversation
+    from spoke.supervisor.cradle import Cradle
     from spoke.supervisor.door import Answer, Request
 
 _STOP_OUTCOMES = ("aborted", "blocked")
@@ -35,7 +33,7 @@ _HUSH_MS = 25  # after a stop: who ends within it has all of that told at once, 
 class Attempt:
     """Starts the agent when made. Raises ``SpawnFailed`` (and has recorded it), or ``OSError``."""
 
-    def __init__(self, assignment: Assignment, group: str | None) -> None:
+    def __init__(self, assignment: Assignment, cradle: Cradle) -> None:
         self._folder = assignment["dir"]
         times = assignment["ladder"]
         self._times = Times(times["termMs"], times["killMs"], times["sweepMs"])
@@ -51,9 +49,9 @@ class Attempt:
         self._book = Book(self._folder, assignment["spoolLimit"])
         self._spool = self._book.spool
         self._spool.append([(Kind.STARTING, encode(assignment["starting"]))])
-        self._introduce(group)
-        self._selector = selectors.DefaultSelector()
-        self._wake_on_deaths()
+        # Whom a later daemon looks for, and what it ends if we are gone.
+        write_whole(f"{self._folder}/supervisor.json", cradle.identity)
+        self._selector = cradle.selector
         word = assignment.get("word", "")
         self._door = Door(assignment["socket"], self._selector, self._on_request, word)
         self._agent = self._start_agent(assignment)
@@ -94,27 +92,6 @@ class Attempt:
             return
         self._hush_until = None
         self._door.push(self._spool.seq)
-
-    def _introduce(self, group: str | None) -> None:
-        """supervisor.json: whom a later daemon looks for, and what it ends if we are gone."""
-        me = tree.look(os.getpid())
-        start = me.start if me else 0
-        identity = {"pid": os.getpid(), "startTime": start, "bootId": tree.boot_id()}
-        write_whole(f"{self._folder}/supervisor.json", encode({**identity, "group": group}))
-
-    def _wake_on_deaths(self) -> None:
-        """SIGCHLD comes through a pipe. Each orphan of the tree becomes our child, so that the
-        last death of a tree always rings here, whoever the parent was.
-        """
-        bell, ringer = os.pipe()
-        os.set_blocking(bell, False)
-        os.set_blocking(ringer, False)
-        signal.set_wakeup_fd(ringer, warn_on_full_buffer=False)
-
-        def on_ring(_mask: int) -> None:
-            os.read(bell, 4096)
-
-        self._selector.register(bell, selectors.EVENT_READ, on_ring)
 
     def _start_agent(self, assignment: Assignment) -> agent.Agent:
         try:

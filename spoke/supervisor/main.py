@@ -12,7 +12,7 @@ import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from spoke.supervisor import tree
+from spoke.supervisor import cradle, tree
 from spoke.supervisor.agent import SPAWN_FAILED, SpawnFailed
 from spoke.supervisor.assignment import encode
 from spoke.supervisor.attempt import Attempt
@@ -46,13 +46,14 @@ def main(group: str | None) -> None:
     tree.become_subreaper()
     with suppress(BrokenPipeError):
         os.write(1, encode({"pid": os.getpid()}) + b"\n")
+    prepared = cradle.make(group)
     line = _read_line()
     if not line:
         return
     assignment: Assignment = json.loads(line)
     _detach(assignment["dir"])
     try:
-        attempt = Attempt(assignment, group)
+        attempt = Attempt(assignment, prepared)
     except SpawnFailed as failed:
         _reply({"ok": False, "reason": failed.reason, "message": failed.message})
         return
