@@ -161,6 +161,20 @@ FENCES: Final = (
         ("tests/unit/test_journal.py",),
     ),
     Mutant(
+        "an end that is written twice",
+        "spoke/supervisor/book.py",
+        "            return True\n",
+        "            pass\n",
+        ("tests/unit/test_book.py",),
+    ),
+    Mutant(
+        "an end whose loss is not told",
+        "spoke/supervisor/door.py",
+        '_OVER if over else b""',
+        "_OVER",
+        ("tests/shell/test_supervisor.py",),
+    ),
+    Mutant(
         "an end that the disk may lose",
         "spoke/folder.py",
         "            writer.sync()\n",
