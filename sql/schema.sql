@@ -456,9 +456,10 @@ BEGIN
                run_deadline = CASE WHEN t.after = 'running' AND x.run_deadline IS NULL
                                    THEN clock_timestamp() + x.run_timeout ELSE x.run_deadline END,
                finished_at = CASE WHEN session_ended(t.after) THEN clock_timestamp() END
-          FROM unnest(ids, facts, whys, bodies) AS q (id, f, why, b), session_transitions t
-         WHERE x.session_id = ANY (ids) AND x.session_id = q.id
-           AND t.state = x.state AND t.fact = q.f
+          FROM (SELECT * FROM unnest(ids, facts, whys, bodies) AS u (id, f, why, b)
+                 LIMIT cardinality(ids)) q,  -- planned as few: each is looked up by its key
+               session_transitions t
+         WHERE x.session_id = q.id AND t.state = x.state AND t.fact = q.f
         RETURNING x.birth_day, x.session_id, x.last_seq, x.attempt, x.state, q.why, q.b),
     noted AS (
         INSERT INTO session_events (birth_day, session_id, seq, attempt, kind, body)
@@ -587,7 +588,8 @@ BEGIN
 END $$;
 
 -- Order the stop of sessions where they are, or were when they were lost; spokes in one order.
-CREATE FUNCTION stop_all(ids text[], b jsonb) RETURNS TABLE (session_id text, spoke_id text)
+CREATE FUNCTION stop_all(ids text[], b jsonb)
+RETURNS TABLE (session_id text, spoke_id text, attempt int, seq bigint, body jsonb)
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM spokes p
@@ -608,24 +610,26 @@ BEGIN
         INSERT INTO commands AS c (spoke_id, seq, session_id, attempt, kind, body)
         SELECT d.held, q.before + d.nth, d.id, d.attempt, 'stop', b
           FROM due d JOIN counted q ON q.held = d.held
-        RETURNING c.session_id, c.spoke_id;
+        RETURNING c.session_id, c.spoke_id, c.attempt, c.seq, c.body;
 END $$;
 
--- Mark a session and all below it, level by level: a new snapshot for each level, so that with
--- spawn's FOR SHARE on the parent no child slips through. Children that were spawned to continue
+-- Mark a session and all below it, which are held level by level: a new snapshot for each level, so that
+-- with spawn's FOR SHARE on the parent no child slips through. Children that were spawned to continue
 -- are spared, with all below them. The orders come last: no spoke is locked before a session.
 -- Asked again, it is the first abort, and marks what has joined since. No rows: there is no such
--- session, or it is not in the state that was seen.
+-- session, or it is not in the state that was seen. A row for each session, and one for each order.
 CREATE FUNCTION abort_tree(root text, fresh text, who text, b jsonb, upgrade boolean,
                            only_in session_state)
-RETURNS TABLE (session_id text, before session_state, spoke_id text, spared boolean,
-               abort_id text, asked_at timestamptz)
+RETURNS TABLE (session_id text, before session_state, spared boolean, abort_id text,
+               asked_at timestamptz, spoke_id text, attempt int, seq bigint, body jsonb)
 LANGUAGE plpgsql AS $$
 DECLARE
     front text[] := ARRAY[root];
+    tree text[] := '{}';
+    aside text[] := '{}';
+    never text[] := '{}';
+    live text[] := '{}';
     told text[] := '{}';
-    never text[];
-    live text[];
 BEGIN
     SELECT coalesce(x.abort_id, fresh) INTO abort_id FROM sessions x
      WHERE x.session_id = root AND x.state = coalesce(only_in, x.state) FOR NO KEY UPDATE;
@@ -633,46 +637,45 @@ BEGIN
     INSERT INTO aborts (abort_id, session_id, reason, asked_by)
     VALUES (abort_tree.abort_id, root, b ->> 'reason', who) ON CONFLICT DO NOTHING;
     SELECT a.asked_at INTO asked_at FROM aborts a WHERE a.abort_id = abort_tree.abort_id;
-    b := b || jsonb_build_object('abortId', abort_id);
     WHILE cardinality(front) > 0 LOOP
-        PERFORM FROM sessions x WHERE x.session_id = ANY (front)
-          ORDER BY x.session_id FOR NO KEY UPDATE;
-        SELECT coalesce(array_agg(x.session_id) FILTER (WHERE x.state = 'queued'), '{}'),
-               coalesce(array_agg(x.session_id) FILTER (
+        SELECT tree || coalesce(array_agg(x.id), '{}'),
+               never || coalesce(array_agg(x.id) FILTER (WHERE x.state = 'queued'), '{}'),
+               live || coalesce(array_agg(x.id) FILTER (
                    WHERE x.state NOT IN ('queued', 'aborting') AND NOT session_ended(x.state)), '{}'),
-               told || coalesce(array_agg(x.session_id) FILTER (
+               told || coalesce(array_agg(x.id) FILTER (
                    WHERE x.state = 'lost'  -- its agent may live, on a spoke that may come back
                       OR (x.state = 'aborting' AND upgrade)), '{}')
-          INTO never, live, told FROM sessions x WHERE x.session_id = ANY (front);
-        told := told || live;
-        RETURN QUERY
-            UPDATE sessions y
-               SET desired = 'abort', abort_id = coalesce(y.abort_id, abort_tree.abort_id),
-                   abort_before = coalesce(y.abort_before, y.state)
-             WHERE y.session_id = ANY (front)
-            RETURNING y.session_id, y.state, NULL::text, false, abort_tree.abort_id,
-                      abort_tree.asked_at;
-        IF cardinality(never) > 0 THEN
-            PERFORM tell_all(never, 'abort_asked', b ->> 'reason',
-                             '{"endedBy": "never_started"}');
-            UPDATE sessions y SET abort_confirmed = true,
-                   result = '{"outcome": "aborted", "endedBy": "never_started"}'
-             WHERE y.session_id = ANY (never);
-        END IF;
-        PERFORM tell_all(live, 'abort_asked', b ->> 'reason');
-        RETURN QUERY
-            SELECT c.session_id, c.state, NULL::text, true, abort_tree.abort_id,
-                   abort_tree.asked_at
-              FROM sessions c
-             WHERE c.parent_id = ANY (front) AND c.on_parent_abort = 'continue-running';
-        SELECT coalesce(array_agg(c.session_id ORDER BY c.session_id), '{}') INTO front
-          FROM sessions c
-         WHERE c.parent_id = ANY (front) AND c.on_parent_abort = 'abort-dependents';
+          INTO tree, never, live, told
+          FROM (SELECT y.session_id AS id, y.state FROM sessions y WHERE y.session_id = ANY (front)
+                 ORDER BY y.session_id FOR NO KEY UPDATE) x;
+        SELECT coalesce(array_agg(c.session_id) FILTER (WHERE NOT c.goes_on), '{}'),
+               aside || coalesce(array_agg(c.session_id) FILTER (WHERE c.goes_on), '{}')
+          INTO front, aside
+          FROM (SELECT y.session_id, y.on_parent_abort = 'continue-running' AS goes_on
+                  FROM sessions y WHERE y.parent_id = ANY (front)) c;
     END LOOP;
     RETURN QUERY
-        SELECT o.session_id, NULL::session_state, o.spoke_id, false, abort_tree.abort_id,
-               abort_tree.asked_at
-          FROM stop_all(told, b) o;
+        UPDATE sessions y
+           SET desired = 'abort', abort_id = coalesce(y.abort_id, abort_tree.abort_id),
+               abort_before = coalesce(y.abort_before, y.state)
+         WHERE y.session_id = ANY (tree)
+        RETURNING y.session_id, y.state, false, abort_tree.abort_id, abort_tree.asked_at,
+                  NULL::text, NULL::int, NULL::bigint, NULL::jsonb;
+    IF cardinality(never) > 0 THEN
+        PERFORM tell_all(never, 'abort_asked', b ->> 'reason', '{"endedBy": "never_started"}');
+        UPDATE sessions y SET abort_confirmed = true,
+               result = '{"outcome": "aborted", "endedBy": "never_started"}'
+         WHERE y.session_id = ANY (never);
+    END IF;
+    PERFORM tell_all(live, 'abort_asked', b ->> 'reason');
+    RETURN QUERY
+        SELECT c.session_id, c.state, true, abort_tree.abort_id, abort_tree.asked_at,
+               NULL::text, NULL::int, NULL::bigint, NULL::jsonb
+          FROM sessions c WHERE c.session_id = ANY (aside);
+    RETURN QUERY
+        SELECT o.session_id, NULL::session_state, false, abort_tree.abort_id, abort_tree.asked_at,
+               o.spoke_id, o.attempt, o.seq, o.body
+          FROM stop_all(told || live, b || jsonb_build_object('abortId', abort_tree.abort_id)) o;
 END $$;
 
 -- Exactly-once append of at-least-once batches, and what the records say of the session.
@@ -755,8 +758,8 @@ BEGIN
       WHERE x.session_id = ANY (ARRAY(
                 SELECT e ->> 2 FROM jsonb_array_elements(items) e
                 UNION ALL
-                SELECT c.parent_id FROM jsonb_array_elements(items) e
-                  JOIN sessions c ON c.session_id = e ->> 2 WHERE e -> 6 <> '[]'))
+                SELECT c.parent_id FROM sessions c WHERE c.session_id = ANY (ARRAY(
+                    SELECT e ->> 2 FROM jsonb_array_elements(items) e WHERE e -> 6 <> '[]'))))
       ORDER BY x.depth, x.session_id FOR NO KEY UPDATE;
     FOR i IN SELECT e FROM jsonb_array_elements(items) WITH ORDINALITY AS t (e, o) ORDER BY o LOOP
         SELECT x.verdict, x.stored, x.first_seq, x.skipped
@@ -1035,7 +1038,8 @@ BEGIN
     END CASE;
 END $$;
 
--- What records of one kind say, each of another session. The caller holds sessions and mappings.
+-- What records of one kind say, each of another session. The caller holds sessions and mappings. The
+-- LIMITs: planned as few, each is looked up by its key.
 CREATE FUNCTION apply_records(k text, ids text[], attempts int[], bodies jsonb[]) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -1046,21 +1050,26 @@ BEGIN
                sandbox = CASE WHEN q.b ->> 'sandbox' IN ('off', 'worktree', 'read-only')
                               THEN q.b ->> 'sandbox' END,
                supervisor = q.b -> 'supervisor', accepted_at = coalesce(x.accepted_at, now())
-          FROM unnest(ids, attempts, bodies) AS q (s, a, b)
-         WHERE x.session_id = ANY (ids) AND x.session_id = q.s AND x.attempt = q.a;
+          FROM (SELECT * FROM unnest(ids, attempts, bodies) AS u (s, a, b)
+                 LIMIT cardinality(ids)) q
+         WHERE x.session_id = q.s AND x.attempt = q.a;
         PERFORM tell_all(ids, 'accepted', NULL, silent => true);
     WHEN 'running' THEN
-        UPDATE mappings x SET started_at = now() FROM unnest(ids, attempts) AS q (s, a)
-         WHERE x.session_id = ANY (ids) AND x.session_id = q.s AND x.attempt = q.a;
+        UPDATE mappings x SET started_at = now()
+          FROM (SELECT * FROM unnest(ids, attempts) AS u (s, a)
+                 LIMIT cardinality(ids)) q
+         WHERE x.session_id = q.s AND x.attempt = q.a;
         PERFORM tell_all(ids, 'started', NULL, silent => true);
     WHEN 'delivered' THEN
         UPDATE messages m SET state = 'delivered', mode = coalesce(q.b ->> 'mode', m.mode)
-          FROM unnest(ids, bodies) AS q (s, b)
+          FROM (SELECT * FROM unnest(ids, bodies) AS u (s, b)
+                 LIMIT cardinality(ids)) q
          WHERE m.message_id = q.b ->> 'messageId' AND m.session_id = q.s;
     WHEN 'undelivered' THEN
         UPDATE messages m SET state = 'failed',
                reason = coalesce(q.b ->> 'reason', 'its agent does not read its standard input')
-          FROM unnest(ids, bodies) AS q (s, b)
+          FROM (SELECT * FROM unnest(ids, bodies) AS u (s, b)
+                 LIMIT cardinality(ids)) q
          WHERE m.message_id = q.b ->> 'messageId' AND m.session_id = q.s AND m.state = 'queued';
     WHEN 'agent' THEN
         PERFORM apply_agent(q.s, q.a, q.b) FROM unnest(ids, attempts, bodies) AS q (s, a, b);
@@ -1077,14 +1086,16 @@ DECLARE
     done text[] := '{}';
 BEGIN
     UPDATE mappings x SET released_at = now(), release_reason = q.b ->> 'outcome'
-      FROM unnest(ids, attempts, bodies) AS q (s, a, b)
-     WHERE x.session_id = ANY (ids) AND x.session_id = q.s AND x.attempt = q.a
-       AND x.released_at IS NULL;
+      FROM (SELECT * FROM unnest(ids, attempts, bodies) AS u (s, a, b)
+             LIMIT cardinality(ids)) q
+     WHERE x.session_id = q.s AND x.attempt = q.a AND x.released_at IS NULL;
     UPDATE sessions x
        SET result = q.b, exit_code = (q.b ->> 'exitCode')::int,
            abort_confirmed = CASE WHEN x.desired = 'abort'
                                   THEN coalesce((q.b ->> 'survivors')::int, 0) = 0 END
-      FROM unnest(ids, bodies) AS q (s, b) WHERE x.session_id = ANY (ids) AND x.session_id = q.s;
+      FROM (SELECT * FROM unnest(ids, bodies) AS u (s, b)
+             LIMIT cardinality(ids)) q
+     WHERE x.session_id = q.s;
     FOR r IN SELECT q.s, q.a, q.b FROM unnest(ids, attempts, bodies) AS q (s, a, b)
               WHERE q.b ->> 'reason' = 'FENCED' OR q.b ? 'policy' LOOP
         IF r.b ->> 'reason' = 'FENCED' THEN  -- alone: NULL AND calls it too
@@ -1108,8 +1119,9 @@ BEGIN
                      THEN tell(q.s, 'failed', coalesce(q.b ->> 'reason', 'stopped by its spoke'), q.b)
                      WHEN x.desired = 'abort'  -- the order came too late for it
                      THEN tell(q.s, 'stopped', q.b ->> 'reason', q.b) END
-           FROM unnest(ids, bodies) AS q (s, b) JOIN sessions x ON x.session_id = q.s
-          WHERE x.session_id = ANY (ids) AND q.s <> ALL (done);
+           FROM (SELECT * FROM unnest(ids, bodies) AS u (s, b)
+                  LIMIT cardinality(ids)) q JOIN sessions x ON x.session_id = q.s
+          WHERE q.s <> ALL (done);
     END IF;
     -- Said before it was blocked and never heard: as if it was said now.
     PERFORM reopen(x.session_id, 'a message') FROM sessions x

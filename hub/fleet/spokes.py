@@ -161,8 +161,13 @@ class Spokes:
 
     async def _tell(self, node: Node, spoke: Connected, told: int) -> int:
         """Tell what is pending after ``told``; the last sequence number that is on its disk."""
-        while rows := await self._next(spoke, told):
-            rows, orders = await self._fitting(spoke, rows)
+        is_all = False
+        while not is_all:
+            due, is_all = await self._next(spoke, told)
+            if not due:
+                break
+            rows, orders = await self._fitting(spoke, due)
+            is_all = is_all and len(rows) == len(due)
             params: Object = {"epoch": spoke.epoch, "orders": orders}
             try:
                 said = await node.ask(spoke.link, SPOKE_ORDERS.name, params, within=ORDERS_SECONDS)
@@ -170,6 +175,7 @@ class Spokes:
                 if error.reason != "TOO_LARGE":
                     raise
                 told = await self._skip(rows[0], error)
+                is_all = False
                 continue
             taken = read_answer(OrdersTaken, said)
             await self._store.outbox.acked(spoke.spoke_id, taken.accepted, spoke.epoch)
@@ -184,12 +190,14 @@ class Spokes:
             told = rows[-1].seq
         return told
 
-    async def _next(self, spoke: Connected, told: int) -> Sequence[OrderRow]:
-        """What is at hand, if that is what follows; else what the database has."""
-        placed, spoke.at_hand = spoke.at_hand[:ORDERS_AT_ONCE], []
-        if placed and all(row.alone and row.seq == n for n, row in enumerate(placed, told + 1)):
-            return placed
-        return await self._store.outbox.pending(spoke.spoke_id, told, ORDERS_AT_ONCE)
+    async def _next(self, spoke: Connected, told: int) -> tuple[Sequence[OrderRow], bool]:
+        """What is at hand, if that is what follows; else what the database has. And whether that
+        is all: more would have rung."""
+        placed, spoke.at_hand = spoke.at_hand, []
+        now = placed[:ORDERS_AT_ONCE]
+        if now and all(row.alone and row.seq == n for n, row in enumerate(now, told + 1)):
+            return now, now == placed
+        return await self._store.outbox.pending(spoke.spoke_id, told, ORDERS_AT_ONCE), False
 
     async def _fitting(
         self, spoke: Connected, rows: Sequence[OrderRow]
@@ -225,15 +233,10 @@ class Spokes:
             body = AnswerOrder.model_validate(row.body)
         elif row.kind == "stop":
             body = StopOrder.model_validate(row.body)
-        return Order.model_validate(
-            {
-                "seq": row.seq,
-                "kind": row.kind,
-                "session_id": row.session_id,
-                "attempt": row.attempt,
-                "body": body,
-            }
-        )
+        return Order.model_validate({
+            "seq": row.seq, "kind": row.kind, "session_id": row.session_id, "attempt": row.attempt,
+            "body": body,
+        })  # fmt: skip
 
     async def _start(self, spoke: Connected, row: OrderRow) -> StartOrder:
         return StartOrder.model_validate(

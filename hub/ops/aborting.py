@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import JsonValue
 
-from hub.bells import ROOM, outbox
+from hub.bells import ROOM
 from hub.desk import Desk
 from hub.ops import views
-from hub.store.rows.sessions import ViewRow
+from hub.store.rows.exchange import PlacedRow
+from hub.store.rows.sessions import MarkedRow, ViewRow
 from protocol import ids
 from protocol.ops.sessions import AbortedCall, Ended, Receipt
 from protocol.session import State
@@ -58,8 +60,23 @@ async def abort_one(
     )  # fmt: skip
     hit = {row.session_id for row in marked if not row.spared}
     calls = desk.links.abort_calls(hit, reason or "the session is being aborted")
-    desk.bells.ring(*{outbox(row.spoke_id) for row in marked if row.spoke_id}, *hit, ROOM)
+    desk.spokes.deliver(orders_of(marked), {})
+    desk.bells.ring(*hit, ROOM)
     return Aborted(marked[0].abort_id, marked[0].asked_at, hit, calls)
+
+
+def orders_of(marked: Sequence[MarkedRow]) -> list[PlacedRow]:
+    """The orders to stop that an abort has put into outboxes, by number."""
+    orders = [
+        PlacedRow(
+            row.seq, row.session_id, row.attempt, "stop", row.body, task="", repo="", base=None,
+            branch="", agent="", spec={}, sandbox="", parent_id=None, spoke_id=row.spoke_id,
+            alone=True,
+        )
+        for row in marked
+        if row.seq is not None and row.attempt is not None and row.spoke_id is not None
+    ]  # fmt: skip
+    return sorted(orders, key=lambda row: row.seq)
 
 
 async def receipt(desk: Desk, root: str, under: Aborted) -> Known:

@@ -143,7 +143,8 @@ SELECT note($1, $2, $3::jsonb) AS seq;
 
 -- name: abort_tree
 -- Mark a session and all below it, with the stop orders for their spokes.
-SELECT t.session_id, t.before, t.spoke_id, t.spared, t.abort_id, t.asked_at
+SELECT t.session_id, t.before, t.spared, t.abort_id, t.asked_at, t.spoke_id, t.attempt, t.seq,
+       t.body
   FROM abort_tree($1, $2, $3, $4::jsonb, $5::boolean, $6::session_state) t;
 
 -- name: live_among

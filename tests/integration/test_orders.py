@@ -7,9 +7,11 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import pytest
+from pydantic import JsonValue
 
 from hub.bells import Bells
 from hub.fleet.spokes import Connected, Spokes
+from hub.ops.aborting import orders_of
 from hub.store import Postgres, Store
 from hub.store.rows.exchange import PlacedRow
 from protocol import tokens
@@ -19,6 +21,7 @@ from protocol.ops.catalogue import SPOKE_ORDERS
 from protocol.switchboard import LinkId
 from tests.support import rows
 from tests.support.pipe import pipe
+from tests.support.rows import new_session
 
 HUB, SPOKE = LinkId("hub"), LinkId("spoke")
 
@@ -86,6 +89,27 @@ async def test_orders_are_told_as_they_are_committed(house: House) -> None:
     for n in range(1, 4):
         house.spokes.deliver(await house.place(), {})
         assert await house.far.told(n) == [(seq, "start") for seq in range(1, n + 1)]
+
+
+async def test_an_abort_is_told_without_a_look_at_the_outbox(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = (await rows.spawn(house.store)).session_id
+    ids = [top, *[(await rows.spawn(house.store, new_session(parent=top))).session_id
+                  for _ in range(3)]]  # fmt: skip
+    house.spokes.deliver(
+        await house.store.outbox.assign([(id, house.spoke_id, id.encode()) for id in ids]), {}
+    )
+    await house.far.told(4)
+    monkeypatch.setattr(house.store.outbox, "pending", None)
+    why: dict[str, JsonValue] = {"reason": "enough", "graceMs": None, "now": False}
+    marked = await house.store.sessions.abort(top, "ab_1", "test", why, upgrade=False)
+    house.spokes.deliver(orders_of(marked), {})
+    said = await house.far.told(8)
+    assert said[4:] == [(seq, "stop") for seq in range(5, 9)]
+    stops = house.far.orders()[4:]
+    assert {stop["sessionId"] for stop in stops} == {*ids}
+    assert {stop["body"]["abortId"] for stop in stops} == {"ab_1"}
 
 
 async def test_what_another_hub_ordered_before_is_told_before(house: House) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
+import asyncpg
 
 from hub.store import Postgres, Store, queries
 from tests.support import rows
@@ -12,6 +12,7 @@ from tests.support.rows import new_session
 
 PAST = 3_000  #: sessions that have ended, each with a mapping, an order, a message and an event
 MOST = 60  #: rows of all tables that one statement may look at, here
+Given = tuple[object, ...]
 _FILL = f"""
 INSERT INTO sessions (session_id, root_id, owner, params_hash, task, repo, branch, agent, spec,
                       state, finished_at, attempt, last_seq, abort_id)
@@ -33,18 +34,13 @@ SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::int AS n
 """
 
 
-@pytest.fixture
-async def house(store: Store, connections: Postgres) -> dict[str, tuple[object, ...]]:
-    """A database with a past, and for each hot statement what it is asked for one session."""
-    spoke, at = await rows.spoke(store)
-    async with connections.pool.acquire() as db:
-        for statement in _FILL.split(";"):
-            await db.execute(statement.replace("$1", f"'{spoke}'"))
+async def _hot(store: Store, spoke: str, epoch: int) -> dict[str, Given]:
+    """For each hot statement what it is asked for one session, or two."""
     waiting, top = (await rows.spawn(store)).session_id, (await rows.spawn(store)).session_id
     below = (await rows.spawn(store, new_session(parent=top))).session_id
-    attempt = await rows.run(store, spoke, at.epoch, top)
+    attempt = await rows.run(store, spoke, epoch, top)
     day = (await store.sessions.story(top)).birth_day
-    await rows.run(store, spoke, at.epoch, below)
+    await rows.run(store, spoke, epoch, below)
     told = [[3, "child_failed", {}]]
     orders = {"reason": "r", "outcome": "aborted"}
     return {
@@ -52,10 +48,10 @@ async def house(store: Store, connections: Postgres) -> dict[str, tuple[object, 
         "assign_sessions": ([waiting], [spoke], [b"digest"]),
         "pending_orders": (spoke, 0, 64),
         "spokes_with_orders": ([spoke],),
-        "ack_orders": (spoke, 1, at.epoch),
-        "append_records": (spoke, at.epoch, top, attempt, 3, '[[1000, "stdout", {"text": "x"}]]'),
+        "ack_orders": (spoke, 1, epoch),
+        "append_records": (spoke, epoch, top, attempt, 3, '[[1000, "stdout", {"text": "x"}]]'),
         "append_all": (
-            [[spoke, at.epoch, below, 1, 3, [[1_000, "exited", {"outcome": "failed"}]], told]],
+            [[spoke, epoch, below, 1, 3, [[1_000, "exited", {"outcome": "failed"}]], told]],
         ),
         "events_after": (day, top, 0, 500),
         "story_of": (top,),
@@ -68,13 +64,29 @@ async def house(store: Store, connections: Postgres) -> dict[str, tuple[object, 
     }
 
 
-async def test_the_hot_statements_look_at_few_rows(
-    house: dict[str, tuple[object, ...]], connections: Postgres
-) -> None:
-    for name, given in house.items():
-        query: queries.Query[object] = getattr(queries, name)
-        async with connections.transaction() as db:
-            [before] = await db.fetch(_LOOKED_AT)
-            await query.all(db, *given)
-            [after] = await db.fetch(_LOOKED_AT)
-        assert after["n"] - before["n"] <= MOST, name
+async def _looks(db: asyncpg.Connection[asyncpg.Record], name: str, given: Given) -> int:
+    """At how many rows it looks; it leaves nothing behind."""
+    query: queries.Query[object] = getattr(queries, name)
+    transaction = db.transaction()
+    await transaction.start()
+    try:
+        [before] = await db.fetch(_LOOKED_AT)
+        await query.all(db, *given)
+        [after] = await db.fetch(_LOOKED_AT)
+    finally:
+        await transaction.rollback()
+    return after["n"] - before["n"]
+
+
+async def test_the_hot_statements_look_at_few_rows(store: Store, connections: Postgres) -> None:
+    """Whether they were planned in a new database or in one with a past."""
+    spoke, at = await rows.spoke(store)
+    hot = await _hot(store, spoke, at.epoch)
+    async with connections.pool.acquire() as early, connections.pool.acquire() as late:
+        for name, given in hot.items():
+            await _looks(early, name, given)
+        for statement in _FILL.split(";"):
+            await late.execute(statement.replace("$1", f"'{spoke}'"))
+        for db in (early, late):
+            for name, given in hot.items():
+                assert await _looks(db, name, given) <= MOST, name

@@ -66,8 +66,8 @@ FENCES: Final = (
     ),
     _sql(
         "an abort ends at its first level",
-        "AND c.on_parent_abort = 'abort-dependents';\n    END LOOP;",
-        "AND false;\n    END LOOP;",
+        "FILTER (WHERE NOT c.goes_on)",
+        "FILTER (WHERE false)",
         "test_aborting",
     ),
     _sql(

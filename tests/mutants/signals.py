@@ -54,8 +54,8 @@ SIGNALS: Final = (
     Mutant(
         "a parent is held after its child",
         "sql/migrations/0001_first.sql",
-        "WHERE e -> 6 <> '[]'))\n      ORDER BY x.depth, x.session_id",
-        "WHERE e -> 6 <> '[]'))\n      ORDER BY x.session_id",
+        "WHERE e -> 6 <> '[]'))))\n      ORDER BY x.depth, x.session_id",
+        "WHERE e -> 6 <> '[]'))))\n      ORDER BY x.session_id",
         ("tests/integration/test_telling.py",),
     ),
     Mutant(

@@ -114,10 +114,14 @@ class SeqRow:
 class MarkedRow:
     session_id: str
     before: State | None
-    spoke_id: str | None
     spared: bool
     abort_id: str
     asked_at: datetime
+    # Of an order to stop.
+    spoke_id: str | None
+    attempt: int | None
+    seq: int | None
+    body: JsonValue
 
 
 @dataclass(frozen=True, slots=True)
