@@ -316,9 +316,11 @@ async def test_a_stop_asked_twice_changes_nothing_and_now_makes_it_urgent(case: 
 
 
 async def test_what_a_natural_end_leaves_behind_is_ended_and_counted(case: Case) -> None:
-    await case.bash(
+    await case.run(
+        "bash",
+        "-c",
         "setsid bash -c 'exec -a $MARK sleep 900' & "
-        "until grep -qs $MARK /proc/$!/cmdline; do :; done; exit 0"
+        "until grep -qs $MARK /proc/$!/cmdline; do :; done; exit 0",
     )
     ending = await case.wait_exit()
     assert marked(case.mark) == []

@@ -7,6 +7,7 @@ import selectors
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -123,7 +124,11 @@ def test_a_supervisor_hears_who_has_its_word(tmp_path: Path) -> None:
                 key.data(mask)
             door.flush()
             said += line.recv(65536)
-        door.close()
+        door.close(over=True)
+        while not said.endswith(b'{"over":true}\n'):
+            said += line.recv(65536)
+        for key in list(selector.get_map().values()):  # as the end of a supervisor's process does
+            cast("socket.socket", key.fileobj).close()
     assert heard == [{"id": 3, "op": "status"}]
     assert said.count(b"NOT_ADMITTED") == 2
 
