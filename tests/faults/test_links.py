@@ -65,7 +65,8 @@ async def test_fault_14_a_link_that_flaps(here: Town, repo: str) -> None:
         (Path(str(made.worktree)) / "stop").touch()
         await ended(hub, made.session_id)
         events = await story(hub, made.session_id)
-        kinds = [event.kind for event in events if event.kind not in ("stdout", "stderr")]
+        beside = ("stdout", "stderr", "saved")  # what was saved is told when git is done
+        kinds = [event.kind for event in events if event.kind not in beside]
         assert kinds == ["queued", "assigned", "starting", "running", "exited", "completed"]
         check_count(lines(events))
     await here.settled()

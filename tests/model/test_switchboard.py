@@ -237,7 +237,10 @@ class Network(RuleBasedStateMachine):
         return above.said is not None or above.stopped
 
     def lost_caller(self, story: Story) -> bool:
-        return not self.whole(story) and (story.runner, story.link) not in self.unnoticed
+        """As its runner has seen: of a life of the link before this one, all have seen the end."""
+        is_this = story.life == self.life[story.link]
+        is_unseen = is_this and (story.runner, story.link) in self.unnoticed
+        return not self.whole(story) and not is_unseen
 
     # Drawing.
 
