@@ -70,6 +70,20 @@ def test_an_answer_waits_for_the_calls_below() -> None:
     assert not board.in_flight()
 
 
+def test_the_first_word_of_a_handler_stands() -> None:
+    board = handling()
+    board.settle(Reply(A, 1))
+    assert board.settle(Reply(A, 2)) == [], "said while the first word waits for what is below"
+    assert board.receive(DOWN, Reply(B))[1:] == [Send(UP, Reply(A, 1))]
+
+
+def test_nothing_is_begun_for_a_handler_that_has_said_its_word() -> None:
+    board = handling()
+    board.settle(Reply(A, 1))
+    assert outline(board.place(call(C), on=DOWN, parent=A)) == ["answer c"]
+    assert outline(board.receive(DOWN, Reply(B))) == ["answer b", "send up Reply"]
+
+
 def test_an_abort_goes_down_and_the_answers_come_up() -> None:
     board, why = handling(), Cancelled("ABORTED", "enough")
     assert board.receive(UP, Abort(A, "enough"))[1:] == [Send(DOWN, Abort(B, "enough"))]
