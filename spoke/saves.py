@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 PUSHES: Final = 4  #: at once
 PUSH_AGAIN_MOST: Final = 60  #: saving intervals from one try of a push to the next, at most
+LATER_PUSHES: Final = 150  #: tries, after an end: five or six days of them
 TOLD_SECONDS: Final = 30.0  #: for which a superseded attempt waits until the hub knows its ref
 _JITTER: Final = 0.1
 
@@ -148,22 +149,22 @@ class Saver:
             self._saves.chores.start(self._send_later(), f"last push of {self._key}")
 
     async def _send_later(self) -> None:
-        """What the source did not take at its end, while the session has nothing newer. Nobody
-        waits for it: the work is safe here."""
+        """What the source did not take at its end, while the session has nothing newer, here or
+        there: it may have gone on at another spoke. Nobody waits: the work is safe here."""
         commit, ref = self._commit, self._ref("wip")
-        while not self._is_pushed(ref, commit):
-            await asyncio.sleep(self._saves.every * min(1 << self._tries, PUSH_AGAIN_MOST))
-            self._tries += 1
+        for tries in range(LATER_PUSHES):
+            await asyncio.sleep(self._saves.every * min(1 << tries, PUSH_AGAIN_MOST))
             try:
-                why = await self._push(commit, ref)
+                why = await self._push(commit, ref, late=True)
             except (CallError, OSError) as error:
                 why = _words(error)
                 if isinstance(error, NotFound):
                     return  # it was tidied away meanwhile
             pushed = self._is_pushed(ref, commit)
-            if not (pushed or why):
+            if pushed or why:
+                self._report("wip", ref, commit, final=True, pushed=pushed, why=why)
+            if not why:
                 return
-            self._report("wip", ref, commit, final=True, pushed=pushed, why=why)
 
     def _stop_keeping(self) -> None:
         if self._keeping is not None:
@@ -224,7 +225,7 @@ class Saver:
         session = self._key.session_id
         return await self._saves.worktrees.save(session, path, ref, niceness=niceness)
 
-    async def _push(self, commit: str | None, ref: str) -> str:
+    async def _push(self, commit: str | None, ref: str, *, late: bool = False) -> str:
         """Why not."""
         if commit is None or self._path is None or self._is_pushed(ref, commit):
             return ""
@@ -234,14 +235,15 @@ class Saver:
         async with self._saves.turns.alone(ref), self._saves.pushes:  # two at once: one fails
             if (await clone.objects(ref))[0] != commit:
                 return ""  # a later attempt has saved more, and sends that: never the older over it
-            why = await self._send(clone, commit, ref)
+            why = await self._send(clone, commit, ref, late=late)
         if not why:
             self._pushed, self._tries = (ref, commit), 0
         return why
 
-    async def _send(self, clone: Clone, commit: str, ref: str) -> str:
-        """Out of the hub's reach, another attempt may have the ref by now: leave that alone."""
-        if self._saves.reports.is_connected or ref == self._ref("salvage"):
+    async def _send(self, clone: Clone, commit: str, ref: str, *, late: bool) -> str:
+        """Out of the hub's reach, or after the end, another attempt may have the ref by now: leave
+        that alone."""
+        if (self._saves.reports.is_connected and not late) or ref == self._ref("salvage"):
             return await pushing.push(clone, commit, ref)
         known = self._pushed[1] if self._pushed else None
         return await pushing.push_over(clone, commit, ref, known)

@@ -132,6 +132,23 @@ async def test_what_the_repository_did_not_take_at_the_end_it_gets_later(ground:
     assert git(ground.repo, "show", f"{REF}:notes") == "one"
 
 
+async def test_what_another_spoke_has_sent_meanwhile_is_left_alone(ground: Ground) -> None:
+    """The session went on elsewhere; nobody told this spoke, whose attempt had ended."""
+    hub = _Hub()
+    ground.saves.start()
+    ground.saves.reports.connect(hub)
+    away = ground.repo.rename(ground.repo.with_name("away"))
+    await asyncio.sleep(0)  # their clocks have begun, at a minute
+    ground.saves.every = 0.05
+    ground.write("one\n")
+    await ground.first.settle()
+    newer = git(away, "commit-tree", "-m", "elsewhere", "HEAD^{tree}")
+    git(away, "update-ref", REF, newer)
+    away.rename(ground.repo)
+    await until(lambda: "failed to push" in hub.told[-1].why, "it was refused, and the hub knows")
+    assert git(ground.repo, "rev-parse", REF) == newer
+
+
 async def test_what_is_not_the_newest_any_more_is_not_sent_later(ground: Ground) -> None:
     away = ground.repo.rename(ground.repo.with_name("away"))
     await asyncio.sleep(0)  # their clocks have begun, at a minute
