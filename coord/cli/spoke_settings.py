@@ -47,7 +47,7 @@ def of(args: argparse.Namespace, state: Path, *hidden: Path) -> SpokeSettings:
         return SpokeSettings.model_validate(said)
     except ValidationError as error:
         faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors())
-        raise InvalidArgument("BAD_SETTINGS", faults) from None
+        raise InvalidArgument("BAD_SETTINGS", faults, advice="coordctl spoke run --help") from None
 
 
 def words(settings: SpokeSettings) -> list[str]:
