@@ -135,7 +135,8 @@ class Working:
 
 async def spawn(desk: Desk, spoke: tuple[str, int], task: str, **more: str) -> Working:
     parent, branch = more.get("parent"), more.get("branch", f"coord/{task}")
-    new = dataclasses.replace(rows.new_session(parent=parent), task=task, branch=branch)
+    new = rows.new_session(parent=parent, wanted=spoke[0])  # wherever the hub would place it
+    new = dataclasses.replace(new, task=task, branch=branch)
     await rows.spawn(desk.store, new)
     attempt = await rows.run(desk.store, *spoke, new.session_id)
     return Working(desk, *spoke, new.session_id, attempt)

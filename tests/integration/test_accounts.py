@@ -93,6 +93,7 @@ async def test_people_open_it_and_sessions_do_not(
 ) -> None:
     store = running_hub._desk.store
     on = await _limited(store)
+    await store.exchange.set_cordoned(on.spoke, cordoned=True, draining=False)  # it stays queued
     [listed] = (await client.ask(ops.ACCOUNT_LIST, {})).accounts
     assert (listed.account, listed.state, listed.waiting) == ("claude", "limited", 1)
     opened = await client.ask(ops.ACCOUNT_OPEN, {"account": "claude", "reason": "topped up"})

@@ -12,6 +12,7 @@ from hub.store.spawning import NewSession, Stored
 from protocol import ids
 from protocol.handshake import SpokeHello
 from protocol.ops.wire import InventoryItem, Record
+from protocol.session import State
 
 _numbers = itertools.count(1)
 
@@ -84,9 +85,11 @@ async def spoke(store: Store, *, slots: int = 100) -> tuple[str, Greeted]:
 
 
 async def assign(store: Store, session_id: str, spoke_id: str) -> int:
-    [row] = await store.outbox.assign([(session_id, spoke_id, session_id.encode())])
-    assert row.attempt is not None
-    return row.attempt
+    """Where a hub places too, a session that wants this spoke may be there already."""
+    await store.outbox.assign([(session_id, spoke_id, session_id.encode())])
+    view = await store.sessions.view(session_id)
+    assert (view.spoke_id, view.state) == (spoke_id, State.ASSIGNED)
+    return view.attempt
 
 
 def record(kind: str, **body: JsonValue) -> Record:
