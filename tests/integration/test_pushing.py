@@ -157,7 +157,8 @@ async def test_what_is_not_the_newest_any_more_is_not_sent_later(ground: Ground)
     await ground.first.settle()
     assert "last push of" in _busy()
     ground.write("one\ntwo\n")
-    await ground.saves.worktrees.save("ses_1", ground.tree, REF)
-    away.rename(ground.repo)
+    async with ground.saves.turns.alone(REF):  # no try that began before may end after
+        await ground.saves.worktrees.save("ses_1", ground.tree, REF)
+        away.rename(ground.repo)
     await until(lambda: "last push of" not in _busy(), "nobody tries any more")
     assert _ref(ground.repo) == ""
