@@ -30,14 +30,14 @@ async def abort(desk: Desk, asked: Asked[AbortParams]) -> Receipt:
         grace_ms=params.grace_ms,
         now=params.now,
     )
-    if params.force:
-        await _give_up(desk, asked, root)
-    if not params.wait:
-        return (await receipt(desk, root, under)).said
-    clock = asyncio.get_running_loop().time
-    deadline = clock() + params.wait_ms / 1_000
     with desk.bells.listening(*under.hit) as bell:
-        await _wait_over(desk, under.hit, bell, deadline)
+        if params.force:
+            await _give_up(desk, asked, root)
+        if not params.wait:
+            return (await receipt(desk, root, under)).said
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + params.wait_ms / 1_000
+        await _wait_over(desk, under.live, bell, deadline)
         known = await receipt(desk, root, under)
         deadline = min(deadline, clock() + SAVED_SECONDS)
         while known.saving and (left := deadline - clock()) > 0:
@@ -46,14 +46,12 @@ async def abort(desk: Desk, asked: Asked[AbortParams]) -> Receipt:
     return known.said
 
 
-async def _wait_over(desk: Desk, hit: set[str], bell: Bell, deadline: float) -> None:
+async def _wait_over(desk: Desk, live: set[str], bell: Bell, deadline: float) -> None:
     """Return when all of them have ended, or at ``deadline`` (loop time). One that ends rings:
     until each has, there is nothing to look for."""
-    while hit := set(await desk.store.sessions.live_among(list(hit))):
-        left = deadline - asyncio.get_running_loop().time()
-        if left <= 0:
-            return
-        await bell.wait_each(hit, min(left, 1.0))
+    while live and (left := deadline - asyncio.get_running_loop().time()) > 0:
+        await bell.wait_each(live, min(left, 1.0))
+        live = set(await desk.store.sessions.live_among(list(live)))
 
 
 async def _give_up(desk: Desk, asked: Asked[AbortParams], root: str) -> None:

@@ -9,7 +9,6 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from hub.bells import ROOM
 from hub.desk import Desk
 from hub.ops import views
 from hub.store.rows.exchange import PlacedRow
@@ -23,11 +22,13 @@ VIEWS_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """An abort under way. ``hit``: the sessions that it marked."""
+    """An abort under way. ``hit``: the sessions that it marked; ``live``: those that had begun, or
+    were about to, and have not ended."""
 
     abort_id: str
     asked_at: datetime
     hit: set[str]
+    live: set[str]
     calls: list[AbortedCall]
 
 
@@ -61,8 +62,14 @@ async def abort_one(
     hit = {row.session_id for row in marked if not row.spared}
     calls = desk.links.abort_calls(hit, reason or "the session is being aborted")
     desk.spokes.deliver(orders_of(marked), {})
-    desk.bells.ring(*hit, ROOM)
-    return Aborted(marked[0].abort_id, marked[0].asked_at, hit, calls)
+    desk.bells.ring(*hit)
+    live = {row.session_id for row in marked if not row.spared and _is_live(row)}
+    return Aborted(marked[0].abort_id, marked[0].asked_at, hit, live, calls)
+
+
+def _is_live(row: MarkedRow) -> bool:
+    """Who waited in the queue is aborted by the mark itself."""
+    return row.before not in (None, State.QUEUED) and not row.before.ended
 
 
 def orders_of(marked: Sequence[MarkedRow]) -> list[PlacedRow]:

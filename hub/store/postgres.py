@@ -18,16 +18,22 @@ from protocol.session import Fact, State
 
 _MIGRATION_LOCK = 0x636F6F7264  # "coord"
 POOL_SIZE = 12
+URGENT = 2  # connections that nothing else takes
 DEADLOCKS = 8  # lost in a row, before the caller is told
 
 R = TypeVar("R")
 
 
 class Postgres:
-    """A pool whose connections speak our types."""
+    """Pools whose connections speak our types. ``urgent`` is for what may not wait behind other
+    work: its connection is there, and has planned what it runs.
+    """
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool[asyncpg.Record], urgent: asyncpg.Pool[asyncpg.Record]
+    ) -> None:
         self.pool = pool
+        self.urgent = urgent
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[queries.Database]:
@@ -55,11 +61,21 @@ async def again(work: Callable[[], Awaitable[R]]) -> R:
 @asynccontextmanager
 async def connected(dsn: str, size: int = POOL_SIZE) -> AsyncGenerator[Postgres]:
     """Connections to a migrated database. Raises Unavailable when nobody answers."""
+    async with _pool(dsn, 2, size) as pool, _pool(dsn, 1, URGENT, idle_seconds=0) as urgent:
+        yield Postgres(pool, urgent)
+
+
+@asynccontextmanager
+async def _pool(
+    dsn: str, least: int, most: int, idle_seconds: float = 300
+) -> AsyncGenerator[asyncpg.Pool[asyncpg.Record]]:
+    """``idle_seconds``: after which an unused connection is closed; 0: never."""
     with translated():
         pool = await asyncpg.create_pool(
             dsn,
-            min_size=2,
-            max_size=size,
+            min_size=least,
+            max_size=most,
+            max_inactive_connection_lifetime=idle_seconds,
             init=_speak,
             reset=_leave,
             server_settings={
@@ -74,7 +90,7 @@ async def connected(dsn: str, size: int = POOL_SIZE) -> AsyncGenerator[Postgres]
             command_timeout=60,
         )
     try:
-        yield Postgres(pool)
+        yield pool
     finally:
         await pool.close()
 

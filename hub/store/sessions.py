@@ -34,6 +34,7 @@ class Sessions:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self._pool = postgres.pool
+        self._urgent = postgres.urgent
 
     async def views(self, ids: Sequence[str]) -> list[ViewRow]:
         """Those of ``ids`` that exist, newest first."""
@@ -100,7 +101,7 @@ class Sessions:
         """
         orders: Body = {**body, "outcome": "aborted"}
         asked = id, abort_id, asked_by, orders, upgrade, only_in
-        marked = await again(lambda: queries.abort_tree.all(self._pool, *asked))
+        marked = await again(lambda: queries.abort_tree.all(self._urgent, *asked))
         if not marked and only_in is not None:
             raise FailedPrecondition("MOVED_ON", f"{id} is not {only_in} any more")
         if not marked:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
+
 from hub.store import Store
 from protocol.session import State
 from tests.support import rows
 from tests.support.rows import new_session, record
+from tests.support.world import PATIENCE
 
 
 async def _abort(store: Store, root: str, *, upgrade: bool = False) -> str:
@@ -33,6 +37,18 @@ async def test_a_tree_over_two_spokes_is_told_to_stop(store: Store) -> None:
         if row.kind == "stop"
     ]
     assert sorted(orders) == sorted([(one, top), (two, middle), (one, below)])
+
+
+async def test_an_abort_waits_for_no_connection_that_other_work_holds(store: Store) -> None:
+    id = (await rows.spawn(store)).session_id
+    pool = store.sessions._pool
+    async with AsyncExitStack() as held:
+        for _ in range(pool.get_max_size()):
+            await held.enter_async_context(pool.acquire())
+        async with asyncio.timeout(PATIENCE):
+            await _abort(store, id)
+    (row,) = await store.sessions.views([id])
+    assert row.state is State.ABORTED
 
 
 async def test_asking_twice_gives_the_first_abort_and_orders_nothing_more(store: Store) -> None:
