@@ -139,6 +139,8 @@ class Attempt:
                 self.tail.hold()
             case story.SendStop(stop):  # behind the messages before it: their chores begin first
                 asyncio.get_running_loop().call_soon(self._watch.stop, stop)
+            case story.SendStored():
+                self._watch.stored()
             case _:
                 self._chores.start(self._do(effect), f"{effect} of {self.key}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from protocol.errors import CallError
@@ -117,14 +118,23 @@ class Attempts:
             new = {order.seq: order for order in orders if order.seq > self.last_seq}
             faults = {seq: fault for seq, order in new.items() if (fault := _fault(order))}
             fresh = [new[seq] for seq in sorted(new.keys() - faults.keys())]
+            are_stops = all(isinstance(order.body, StopOrder) for order in fresh)
+            if are_stops:  # no disk holds up a stop: the hub says it again until we have it
+                self._act_on(fresh)
             if new:
                 await in_thread(self._rooms.journal.accept, fresh, faults.keys())
-            for order in fresh:
-                self._act(order)
+            if not are_stops:
+                self._act_on(fresh)
         refused = [Refusal(seq=seq, reason=fault) for seq, fault in faults.items()]
         return OrdersTaken(accepted=self.last_seq, refused=refused)
 
-    def _act(self, order: Order) -> None:
+    def _act_on(self, orders: Sequence[Order]) -> None:
+        behind = sum(isinstance(order.body, StopOrder) for order in orders)
+        for order in orders:
+            behind -= isinstance(order.body, StopOrder)
+            self._act(order, behind)
+
+    def _act(self, order: Order, behind: int) -> None:
         key = Key(order.session_id, order.attempt)
         attempt = self._attempts.get(key)
         if isinstance(order.body, StartOrder):
@@ -140,7 +150,7 @@ class Attempts:
             case AnswerOrder() as answer:
                 attempt.answer(answer)
             case StopOrder() as stop:
-                attempt.tell(story.StopOrdered(_stop(stop)))
+                attempt.tell(story.StopOrdered(replace(_stop(stop), behind=behind)))
             case None:
                 attempt.tell(story.Stored())
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from protocol.errors import ResourceExhausted, Unavailable
+from spoke.core.story import Stop
 
 _log = logging.getLogger(__name__)
 
@@ -60,19 +61,17 @@ class Supervisor:
         said = {"question": question, "decision": decision, "by": by, "message": message}
         await self._wire.request({"op": "answer", **said})
 
-    def stop(
-        self,
-        outcome: Literal["aborted", "blocked"],
-        reason: str,
-        *,
-        now: bool = False,
-        by: str = "",
-    ) -> None:
+    def stop(self, stop: Stop) -> None:
         """Order a stop; the end itself shows as EXITED in the spool. Asking again is harmless.
 
         Nothing happens when the line is down: it is to be said again on the next one.
         """
-        self._wire.say({"op": "stop", "outcome": outcome, "reason": reason, "now": now, "by": by})
+        order = {"outcome": stop.outcome, "reason": stop.reason, "now": stop.now, "by": stop.by}
+        self._wire.say({"op": "stop", **order, "behind": stop.behind})
+
+    def stored(self) -> None:
+        """Its end is on the hub's disk: it need not wait for its own. As `stop`."""
+        self._wire.say({"op": "stored"})
 
     async def status(self) -> Mapping[str, object]:
         """pid, startTime, alive, phase (of the ladder), spool (last number), queued (messages)."""

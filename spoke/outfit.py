@@ -34,6 +34,7 @@ from spoke.worktrees import Worktrees
 
 _log = logging.getLogger(__name__)
 
+STORED_MS: Final = 100
 GO_ON: Final = "You were interrupted. Look at what is done already, then go on with your task."
 
 
@@ -153,6 +154,7 @@ def assignment(
             "sweepMs": settings.sweep_ms,
         },
         "spoolLimit": settings.spool_bytes,
+        "storedMs": STORED_MS,
         "greeting": None,
         "fence": None
         if order.fence_ms is None

@@ -79,4 +79,9 @@ class Watch:
     def stop(self, stop: Stop) -> None:
         """Nobody waits for an answer: what comes of it shows in the spool."""
         if self._line is not None:
-            self._line.stop(stop.outcome, stop.reason, now=stop.now, by=stop.by)
+            self._line.stop(stop)
+
+    def stored(self) -> None:
+        """The hub has the end."""
+        if self._line is not None:
+            self._line.stored()

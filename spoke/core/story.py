@@ -17,6 +17,7 @@ class Stop:
     now: bool = False
     grace_ms: int | None = None
     by: str = ""  #: the abort it belongs to
+    behind: int = 0  #: how many others are to be stopped in the same moment, after this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,11 @@ class SendStop:
 
 
 @dataclass(frozen=True, slots=True)
+class SendStored:
+    """The supervisor need not wait for its disk."""
+
+
+@dataclass(frozen=True, slots=True)
 class WaitGrace:
     """Say `GraceOver` after this long."""
 
@@ -229,4 +235,4 @@ class Forget:
 Speech = SendMessage | SendAnswer | WaitGrace
 #: Effects that take time, and those that are done at once.
 Work = UndoWorktree | Launch | Attach | Speech | KillMarked | WriteExited | Salvage | Forget
-Effect = Work | MakeWorktree | CancelWorktree | Mute | SendStop
+Effect = Work | MakeWorktree | CancelWorktree | Mute | SendStop | SendStored

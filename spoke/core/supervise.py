@@ -36,6 +36,7 @@ from spoke.core.story import (
     SendAnswer,
     SendMessage,
     SendStop,
+    SendStored,
     Stop,
     StopOrdered,
     Stored,
@@ -238,7 +239,9 @@ def _salvaged(life: Life, _: Fact) -> Step:
 
 def _stored(life: Life, _: Fact) -> Step:
     life = replace(life, stored=True)
-    return _ended(life) if life.phase is Phase.ENDED else (life, [])
+    if life.phase is Phase.ENDED:
+        return _ended(life)
+    return life, [SendStored()] if life.phase is Phase.UP else []
 
 
 # What the moves have in common.

@@ -65,7 +65,8 @@ class Assignment(TypedDict):
     ``env`` is the whole environment of the agent. ``greeting`` is the first line on its stdin;
     with ``stdin`` closed the end of input follows it. ``starting`` is kept in the STARTING record.
     ``walls``: what the agent may reach, as `spoke.core.sandboxing` has it; None: it is not held.
-    ``word``: what the daemon says with each request, and its agent does not know.
+    ``word``: what the daemon says with each request, and its agent does not know. ``storedMs``: how
+    long an end that was told waits to hear that the hub has it, before it is made last here.
     """
 
     session: str
@@ -79,6 +80,7 @@ class Assignment(TypedDict):
     starting: Mapping[str, object]
     ladder: LadderTimes
     spoolLimit: int
+    storedMs: int
     greeting: str | None
     talk: TalkOrder | None
     fence: NotRequired[FenceTerms | None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, cast
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _STOP_OUTCOMES = ("aborted", "blocked")
 _CANCEL_MS = 3_000  # in which an agent with turns may end its own, before the ladder
 _HUSH_MS = 25  # after a stop: who ends within it has all of that told at once, end included
+_SHARE_MS = 2  # of a core: what it takes to end another agent that is stopped in the same moment
+_REST_MS = 250  # at most
 
 
 class Attempt:
@@ -45,6 +48,9 @@ class Attempt:
         self._fence = Fence(terms["path"], terms["ms"]) if terms else None
         self._climb_at: int | None = None
         self._hush_until: int | None = None
+        self._rest_until = 0
+        self._stored_ms = assignment["storedMs"]
+        self._is_over = self._is_stored = False
 
         self._book = Book(self._folder, assignment["spoolLimit"])
         self._spool = self._book.spool
@@ -54,7 +60,7 @@ class Attempt:
         self._selector = cradle.selector
         word = assignment.get("word", "")
         self._door = Door(assignment["socket"], self._selector, self._on_request, word)
-        self._agent = self._start_agent(assignment)
+        self._agent = self._start_agent(assignment, cradle)
         self._reaper = Reaper(self._agent.leader)
         self._mailbox = Mailbox(self._selector, self._book.note, self._agent.stdin)
         self._conversation = self._converse(assignment)
@@ -93,10 +99,10 @@ class Attempt:
         self._hush_until = None
         self._door.push(self._spool.seq)
 
-    def _start_agent(self, assignment: Assignment) -> agent.Agent:
+    def _start_agent(self, assignment: Assignment, cradle: Cradle) -> agent.Agent:
         try:
             self._held = holding.enter(assignment["talk"])
-            started = agent.start(assignment)
+            started = agent.start(assignment, cradle.unborn)
         except agent.SpawnFailed as failed:
             self._end(never_started(failed.reason, failed.message, ended_at=_unix_ms()))
             raise
@@ -159,6 +165,9 @@ class Attempt:
             self._on_stop({"reason": FENCED, "now": True}, "aborted")
 
     def _on_request(self, request: Request, answer: Answer) -> None:
+        if self._is_over:
+            self._is_stored |= request.get("op") == "stored"
+            return
         match request:
             case {"op": "message", "messageId": str(id), "text": str(text)}:
                 mode = str(request.get("mode", "queue"))
@@ -207,6 +216,7 @@ class Attempt:
         is_urgent, reason = request.get("now") is True, request.get("reason")
         if self._stop is None:
             self._hush_until = _now_ms() + _HUSH_MS
+            self._rest_until = _now_ms() + _rest_ms(request.get("behind"))
             late = self._reaper.leader_status is not None
             text = reason if isinstance(reason, str) else None
             self._stop = Stop(outcome, text, _unix_ms(), late)
@@ -224,6 +234,8 @@ class Attempt:
         }
 
     def _finish(self) -> None:
+        ended_at = _unix_ms()
+        time.sleep(max(0, self._rest_until - _now_ms()) / 1000)  # others are still to be stopped
         for stream in self._streams:
             stream.drain()
         self._held.leave()
@@ -239,7 +251,7 @@ class Attempt:
             reaper.survivors(),
         )
         dropped = self._spool.dropped_bytes
-        self._end(self._judged(verdict(ending, ended_at=_unix_ms(), dropped_bytes=dropped)))
+        self._end(self._judged(verdict(ending, ended_at=ended_at, dropped_bytes=dropped)))
 
     def _judged(self, exit: Exit) -> Exit:
         if self._conversation is None:
@@ -254,14 +266,32 @@ class Attempt:
         """
         body = cast("dict[str, object]", ending)
         self._book.note(Kind.EXITED, body)
+        self._is_over = True
         self._door.push(self._spool.seq)
         self._door.flush()
-        self._door.close(over=self._book.close(body))
+        self._door.close(over=self._hear_stored() or self._book.close(body))
+
+    def _hear_stored(self) -> bool:
+        """Whether the hub has it. Then it lasts: many disks are slow where many ends are to be
+        written at once, and one commit of the hub holds them all.
+        """
+        until = _now_ms() + self._stored_ms
+        while not self._is_stored and self._door.is_visited and (left := until - _now_ms()) > 0:
+            for key, mask in self._selector.select(left / 1000):
+                key.data(mask)
+        return self._is_stored
 
 
 def _message_answer(state: str) -> dict[str, object]:
     is_full = state == "full"
     return {"ok": False, "reason": "QUEUE_FULL"} if is_full else {"ok": True, "state": state}
+
+
+def _rest_ms(behind: object) -> int:
+    """How long the machine is busy with the ends of so many others: they are to be stopped before
+    anything is written of this one."""
+    cores = os.cpu_count() or 1
+    return min(_REST_MS, behind * _SHARE_MS // cores) if isinstance(behind, int) else 0
 
 
 def _now_ms() -> int:

@@ -1,4 +1,5 @@
-"""What a supervisor does before it has work, while nobody waits: who it is, how it will wake."""
+"""What a supervisor does before it has work, while nobody waits: who it is, how it will wake, and
+the process that will be its agent."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ import selectors
 import signal
 from typing import NamedTuple
 
-from spoke.supervisor import tree
+from spoke.supervisor import tree, unborn
 from spoke.supervisor.assignment import encode
+from spoke.supervisor.unborn import Unborn
 
 
 class Cradle(NamedTuple):
@@ -17,16 +19,18 @@ class Cradle(NamedTuple):
 
     identity: bytes
     selector: selectors.BaseSelector
+    unborn: Unborn
 
 
 def make(group: str | None) -> Cradle:
+    agent = unborn.conceive()
     me = tree.look(os.getpid())
     found = {"pid": os.getpid(), "startTime": me.start if me else 0, "bootId": tree.boot_id()}
     identity = encode({**found, "group": group})
     json.loads(identity)  # the first touch after a fork copies memory: an assignment comes next
     selector = selectors.DefaultSelector()
     _wake_on_deaths(selector)
-    return Cradle(identity, selector)
+    return Cradle(identity, selector, agent)
 
 
 def _wake_on_deaths(selector: selectors.BaseSelector) -> None:

@@ -63,6 +63,10 @@ class Door:
         for visitor in list(self._visitors):
             visitor.flush()
 
+    @property
+    def is_visited(self) -> bool:
+        return bool(self._visitors)
+
     def close(self, *, over: bool) -> None:
         """Say the last words, also to those who still wait at the door. To hang up is left to the
         end of this process, which follows. ``over``: the end is in the spool, and will last.

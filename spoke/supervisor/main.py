@@ -13,9 +13,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from spoke.supervisor import cradle, tree
-from spoke.supervisor.agent import SPAWN_FAILED, SpawnFailed
+from spoke.supervisor.agent import SpawnFailed
 from spoke.supervisor.assignment import encode
 from spoke.supervisor.attempt import Attempt
+from spoke.supervisor.unborn import SPAWN_FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,12 +50,14 @@ def main(group: str | None) -> None:
     prepared = cradle.make(group)
     line = _read_line()
     if not line:
+        prepared.unborn.dismiss()
         return
     assignment: Assignment = json.loads(line)
     _detach(assignment["dir"])
     try:
         attempt = Attempt(assignment, prepared)
     except SpawnFailed as failed:
+        prepared.unborn.dismiss()
         _reply({"ok": False, "reason": failed.reason, "message": failed.message})
         return
     except OSError as error:

@@ -142,8 +142,7 @@ FENCES: Final = (
         "acted on before it is on the disk",
         "spoke/attempts.py",
         "            if new:\n                await in_thread(",
-        "            for order in fresh:\n                self._act(order)\n"
-        "            if new:\n                await in_thread(",
+        "            self._act_on(fresh)\n            if new:\n                await in_thread(",
         ("tests/unit/test_attempts.py",),
     ),
     Mutant(
@@ -234,5 +233,12 @@ FENCES: Final = (
         "            at = self._said.pop(number, None)\n",
         "            at = self._said.pop(number, None) and now_ms()\n",
         ("tests/shell/test_supervisor.py::test_contact_counts_from_when_it_was_said",),
+    ),
+    Mutant(
+        "a stop waits for the disk",
+        "spoke/attempts.py",
+        "            if are_stops:  #",
+        "            if False:  #",
+        ("tests/unit/test_attempts.py",),
     ),
 )

@@ -45,9 +45,9 @@ SANDBOX: Final = (
     _table("what has the hidden in it is open", _TABLE, "(*_above(path), path)", "(path,)"),
     _walls(
         "the rules are made and not kept",
-        "spoke/supervisor/agent.py",
-        "            landlock.enter(walls)\n",
-        "            pass\n",
+        "spoke/supervisor/unborn.py",
+        'landlock.enter(landlock.ruleset(order["walls"]))',
+        'landlock.ruleset(order["walls"])',
     ),
     _walls(
         "the kernel is believed",

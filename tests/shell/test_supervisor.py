@@ -23,9 +23,10 @@ import pytest
 from protocol.errors import FailedPrecondition, Unavailable
 from spoke import groups
 from spoke.contact import Contact
+from spoke.core.story import Stop
 from spoke.process import Assignment, Exit, LadderTimes, Started, Supervisor, Supervisors
 from spoke.spool import LIMIT_BYTES, RESERVE_BYTES, Kind, Reader, Record
-from spoke.supervisor import tree
+from spoke.supervisor import attempt, tree
 from spoke.supervisor.fence import Fence, now_ms
 from spoke.supervisor.tree import boot_id, look
 from spoke.sweep import is_alive, kill_marked
@@ -82,6 +83,7 @@ class Case:
             "starting": {"sessionId": self.session},
             "ladder": SLOW,
             "spoolLimit": LIMIT_BYTES,
+            "storedMs": 0,
             "greeting": None,
             "talk": None,
         }
@@ -175,7 +177,7 @@ async def case(supervisors: Supervisors) -> AsyncIterator[Case]:
 
 
 def stop(line: Supervisor, *, now: bool = False) -> None:
-    line.stop("aborted", "asked by a test", now=now, by="test")
+    line.stop(Stop("aborted", "asked by a test", now=now, by="test"))
 
 
 async def test_an_agent_runs_to_its_end_and_its_spool_tells_all(case: Case) -> None:
@@ -304,15 +306,50 @@ async def test_one_who_obeys_int_may_clean_up_with_a_process_of_its_own(case: Ca
 async def test_a_stop_asked_twice_changes_nothing_and_now_makes_it_urgent(case: Case) -> None:
     line = await case.bash("trap '' INT TERM; echo ready; while :; do read -r _; done")
     await case.wait_said("ready")
-    line.stop("blocked", "first", by="a")
-    line.stop("aborted", "second", by="b")
+    line.stop(Stop("blocked", "first", by="a"))
+    line.stop(Stop("aborted", "second", by="b"))
     assert (await line.status())["phase"] == "interrupting"
-    line.stop("aborted", "third", now=True, by="c")
+    line.stop(Stop("aborted", "third", now=True, by="c"))
     ending = await case.wait_exit()
     assert (ending["outcome"], ending["reason"]) == ("blocked", "first")
     assert ending["endedBy"] == "SIGKILL"
     notes = [json.loads(r.payload)["by"] for r in case.records() if r.kind is Kind.NOTED]
     assert notes == ["a", "c"]
+
+
+async def test_an_end_that_the_hub_has_does_not_wait_for_the_disk(case: Case) -> None:
+    line = await case.bash("echo ready; read -r _", storedMs=10 * PATIENCE_S * 1_000)
+    await case.wait_said("ready")
+    stop(line)
+    await until(lambda: case.kinds()[-1] is Kind.EXITED and case.pushed == len(case.records()))
+    unheard = asyncio.create_task(line.message("m1", "too late"))
+    line.stored()
+    assert (await case.wait_exit())["outcome"] == "aborted"
+    with pytest.raises(Unavailable):
+        await unheard
+
+
+async def test_whoever_is_stopped_before_many_others_rests_until_they_are_stopped_too() -> None:
+    cores = os.cpu_count() or 1
+    assert [attempt._rest_ms(behind) for behind in (0, cores, 29 * cores)] == [0, 2, 58]
+    assert attempt._rest_ms(1_000_000) == 250
+    assert attempt._rest_ms(None) == 0
+
+
+async def test_one_that_is_killed_before_it_becomes_the_agent_is_an_agent_that_was_killed(
+    supervisors: Supervisors,
+) -> None:
+    (spare,) = supervisors._spares
+    await spare.met()
+    await until(lambda: tree.descendants(spare.pid))
+    (unborn,) = tree.descendants(spare.pid)
+    os.kill(unborn.pid, signal.SIGKILL)
+    await until(lambda: not look_alive(unborn.pid))
+    case = Case(supervisors)
+    await case.run("true")
+    ending = await case.wait_exit()
+    assert (ending["outcome"], ending["signal"]) == ("failed", "SIGKILL")
+    await case.clean()
 
 
 async def test_what_a_natural_end_leaves_behind_is_ended_and_counted(case: Case) -> None:
@@ -602,8 +639,11 @@ async def test_spares_are_replaced_and_dismissed(supervisors: Supervisors) -> No
     await until(lambda: supervisors._spares)
     (next_spare,) = supervisors._spares
     await next_spare.met()
+    await until(lambda: tree.descendants(next_spare.pid))
+    (unborn,) = tree.descendants(next_spare.pid)
     await supervisors.close()
     assert not look_alive(next_spare.pid)
+    assert look(unborn.pid) is None, "collected, not left to whoever takes orphans"
     await case.clean()
 
 

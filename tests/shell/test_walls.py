@@ -21,7 +21,7 @@ from spoke.git import Git
 from spoke.journal import Key
 from spoke.place import Place
 from spoke.settings import SpokeSettings
-from spoke.supervisor import agent, landlock
+from spoke.supervisor import agent, landlock, unborn
 from spoke.supervisor.assignment import Assignment
 from spoke.supervisor.door import Door
 from tests.support.repositories import git, make_repository
@@ -69,7 +69,7 @@ def _assignment(
         "argv": ["sh", "-c", script],
         "env": {"PATH": os.environ["PATH"]}, "cwd": str(folder), "stdin": "closed",
         "starting": {}, "ladder": {"termMs": 1, "killMs": 2, "sweepMs": 3}, "spoolLimit": 1,
-        "greeting": None, "talk": None, "walls": walls,
+        "storedMs": 1, "greeting": None, "talk": None, "walls": walls,
     }  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def test_an_agent_is_held_and_who_starts_it_is_not(tmp_path: Path) -> None:
     folder = tmp_path / "held"
     folder.mkdir()
     rules = [("/", int(READ)), (str(folder), int(CHANGE)), (f"{tmp_path}/not-there", int(CHANGE))]
-    started = agent.start(_assignment(folder, rules))
+    started = agent.start(_assignment(folder, rules), unborn.conceive())
     _, status = os.waitpid(started.leader.pid, 0)
     for end in (started.stdout, started.stderr):
         os.close(end)
@@ -89,7 +89,7 @@ def test_an_agent_is_held_and_who_starts_it_is_not(tmp_path: Path) -> None:
 
 def test_no_signal_leaves_it_and_it_has_no_powers(tmp_path: Path) -> None:
     script = "kill -0 $PPID && echo free; grep -E 'Cap(Prm|Eff|Bnd)|NoNewPrivs' /proc/self/status"
-    started = agent.start(_assignment(tmp_path, [("/", int(READ))], script))
+    started = agent.start(_assignment(tmp_path, [("/", int(READ))], script), unborn.conceive())
     said = b""
     os.set_blocking(started.stdout, True)
     while chunk := os.read(started.stdout, 4096):
@@ -137,8 +137,10 @@ def test_an_agent_that_cannot_be_held_is_not_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(landlock, "abi", lambda: 0)
+    will_be = unborn.conceive()
     with pytest.raises(agent.SpawnFailed) as failed:
-        agent.start(_assignment(tmp_path, [("/", int(READ))]))
+        agent.start(_assignment(tmp_path, [("/", int(READ))]), will_be)
+    will_be.dismiss()
     assert failed.value.reason == "SANDBOX_UNAVAILABLE"
     assert not (tmp_path / "in").exists()
 

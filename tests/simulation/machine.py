@@ -241,7 +241,9 @@ class Machine:
             case story.Forget():
                 self.disk.done.add(key)
                 del self.lives[key], self.tails[key]
-            case story.UndoWorktree() | story.SendMessage() | story.WaitGrace():
+            case (
+                story.UndoWorktree() | story.SendMessage() | story.WaitGrace() | story.SendStored()
+            ):
                 pass
 
     def _launch(self, key: Key) -> None:

@@ -1,4 +1,4 @@
-"""An order is on the disk before anything is done about it."""
+"""An order is on the disk before anything is done about it; but no disk holds up a stop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from protocol.ops.wire import Order, StartOrder
+from protocol.ops.wire import Order, StartOrder, StopOrder
 from spoke.attempts import Attempts
 from spoke.outfit import Rooms
 
@@ -27,8 +27,9 @@ class Watched(Attempts):
         super().__init__(cast("Rooms", SimpleNamespace(journal=journal)))
         self.deeds = deeds
 
-    def _act(self, order: Order) -> None:
-        self.deeds.append(f"deed {order.seq}")
+    def _act(self, order: Order, behind: int) -> None:
+        more = f", {behind} behind" if order.kind == "stop" else ""
+        self.deeds.append(f"deed {order.seq}{more}")
 
 
 @dataclass
@@ -48,6 +49,31 @@ def _start(seq: int) -> Order:
     return Order.model_validate(
         {"seq": seq, "kind": "start", "session_id": "ses_1", "attempt": seq, "body": START}
     )
+
+
+def _stop(seq: int) -> Order:
+    body = StopOrder(reason="r", grace_ms=None, now=False, outcome="aborted", abort_id="abt_1")
+    return Order.model_validate(
+        {"seq": seq, "kind": "stop", "session_id": f"ses_{seq}", "attempt": 1, "body": body}
+    )
+
+
+async def test_a_stop_waits_for_no_disk() -> None:
+    """The hub says it again until it is there: then it is an old word to a dead agent."""
+    deeds: list[str] = []
+    disk = Disk(deeds, full=True)
+    attempts = Watched(disk, deeds)
+    with pytest.raises(OSError, match="No space left"):
+        await attempts.take([_stop(1), _stop(2), _stop(3)])
+    assert deeds == ["deed 1, 2 behind", "deed 2, 1 behind", "deed 3, 0 behind"]
+    disk.full = False
+    deeds.clear()
+    await attempts.take([_stop(1), _stop(2), _stop(3), _start(4)])
+    assert deeds == [
+        "disk 1", "disk 2", "disk 3", "disk 4",
+        "deed 1, 2 behind", "deed 2, 1 behind", "deed 3, 0 behind", "deed 4",
+    ]  # fmt: skip
+    await attempts.close()
 
 
 async def test_what_the_disk_does_not_take_is_not_acted_on() -> None:

@@ -28,6 +28,7 @@ from spoke.core.story import (
     Salvaged,
     SendMessage,
     SendStop,
+    SendStored,
     Stop,
     StopOrdered,
     Stored,
@@ -194,7 +195,7 @@ def test_adopted_after_a_restart() -> None:
 
 
 def test_the_hub_may_have_the_end_before_the_supervisor_is_gone() -> None:
-    assert effects(*UP, Stored()) == []
+    assert effects(*UP, Stored()) == [SendStored()], "it need not wait for its disk"
     assert effects(*UP, Stored(), SupervisorGone(True)) == [Forget()]
     assert effects(Ordered(), WorktreeMade(), Stored(), SupervisorGone(True)) == [Forget()]
 
