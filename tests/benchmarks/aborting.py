@@ -29,6 +29,7 @@ signal.pause()
 """
 MANY = (sys.executable, "-S", "-E", "-c", _FORKS, str(PROCESSES))
 FLOOR = "INT + wait"
+PAR_TREE = 8.7  #: where nothing else runs, 10 children die within 1.1 ms and 100 within 6.4
 
 
 async def figure(stage: Stage) -> list[Row]:
@@ -57,9 +58,8 @@ async def figure(stage: Stage) -> list[Row]:
         rows.append(_row(f"abort, 1 session of {PROCESSES} processes", ours, floor, MOST_MS))
         ours, floor = await _beside(scale.few, tree, [ONE] * scale.tree)
         rows.append(_row(f"abort, a tree of {scale.tree} sessions", ours, floor, MOST_MS))
-        rows.append(
-            _row(f"abort, each of a tree of {scale.tree} seen dead", latency(seen), floor, MOST_MS)
-        )
+        name = f"abort, each of a tree of {scale.tree} seen dead"
+        rows.append(_row(name, latency(seen), floor, MOST_MS, PAR_TREE))
         return rows
 
 
@@ -112,5 +112,5 @@ async def _abort(client: coord.Hub, ids: list[str], seen: list[float] | None = N
     return took
 
 
-def _row(name: str, ours: Value, floor: Value, most: float) -> Row:
-    return at_most(name, ours, most, floor, FLOOR)
+def _row(name: str, ours: Value, floor: Value, most: float, par: float | None = None) -> Row:
+    return at_most(name, ours, most, floor, FLOOR, par)
