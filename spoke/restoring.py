@@ -44,8 +44,9 @@ class Back:
 async def find(clone: Clone, session: str, branch: str, wanted: str | None) -> Back | None:
     """Puts the branch where it was. None: nothing of it is within reach, it begins anew.
 
-    What the repository has goes before what is here: another spoke may have written it since. A
-    branch that went on after the last save wins over that save.
+    What another spoke has sent goes before all that is known here, and before what the hub knows:
+    that spoke may have been gone before it was heard. A branch that went on after the last save
+    wins over that save.
     """
     saved = await _saved(clone, session, wanted)
     here, there = await clone.objects(
@@ -78,16 +79,38 @@ async def lay_out(clone: Clone, place: Place, back: Back) -> None:
 
 
 async def _saved(clone: Clone, session: str, wanted: str | None) -> str | None:
+    """`wanted` counts where it is what was saved last, here or there: it may as well be an older
+    state, which is at hand because a newer one stands on it."""
     ref, copy = f"refs/coord/wip/{session}", f"refs/coord/fetched/{session}"
+    is_news = False
     try:
-        argv = [*_FETCH, "--", clone.url, f"+{ref}:{copy}"]
-        await clone.run(argv, timeout=FETCH_SECONDS)
+        is_news = await _fetch(clone, ref, copy)
     except GitFailed as failure:
         _log.info("no saved state of %s is fetched: %s", session, failure.message)
-    names = [f"{copy}^{{commit}}", f"{ref}^{{commit}}"]
-    found = await clone.objects(*names, *([f"{wanted}^{{commit}}"] if wanted else []))
-    known = [sha for sha in found if sha is not None]
-    return wanted if wanted in known else (known[0] if known else None)
+    names = [f"{name}^{{commit}}" for name in (copy, ref, wanted) if name is not None]
+    there, here, *more = await clone.objects(*names)
+    told = more[0] if more else None
+    if there is not None and is_news:
+        if here is not None and here == told and not await _has(clone, there, here):
+            kept = f"refs/coord/salvage/{session}/wip-{here[:12]}"
+            await clone.run(["update-ref", kept, here])
+        return there
+    if told is not None and told in (there, here):
+        return told
+    return there or here or told
+
+
+async def _fetch(clone: Clone, ref: str, copy: str) -> bool:
+    """Whether what the repository has was not known here: then another spoke has saved it, which
+    had taken over what was sent from here. Raises GitFailed."""
+    argv = ["ls-remote", "--quiet", "--", clone.url, ref]
+    said = await clone.run(argv, timeout=FETCH_SECONDS)
+    found = [line.split("\t")[0] for line in said.splitlines() if line.endswith(f"\t{ref}")]
+    if not found:
+        return False
+    before = await clone.objects(f"{found[0]}^{{commit}}")
+    await clone.run([*_FETCH, "--", clone.url, f"+{ref}:{copy}"], timeout=FETCH_SECONDS)
+    return await clone.objects(f"{copy}^{{commit}}") != before
 
 
 async def _parts(clone: Clone, commit: str, session: str) -> tuple[str | None, str | None]:

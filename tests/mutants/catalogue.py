@@ -103,7 +103,26 @@ def _work(name: str, file: str, old: str, new: str) -> Mutant:
     return Mutant(name, f"spoke/{file}.py", old, new, tests)
 
 
+def _back(name: str, old: str, new: str) -> Mutant:
+    return Mutant(name, "spoke/restoring.py", old, new, ("tests/integration/test_restoring.py",))
+
+
 WORK: Final = (
+    _back(
+        "what another spoke sent is passed over for what the hub was told",
+        "if there is not None and is_news:",
+        "if False:",
+    ),
+    _back(
+        "what the hub was told counts though newer work stands on it",
+        "if told is not None and told in (there, here):",
+        "if told is not None:",
+    ),
+    _back(
+        "what is passed over is lost",
+        "if here is not None and here == told and",
+        "if False and",
+    ),
     _work("removed unsaved", "removal", "if study.seen.left_out and not wish.force:", "if False:"),
     _work(
         "a look is believed whatever was touched since",
