@@ -39,7 +39,7 @@ async def test_fault_36_a_rented_machine_is_taken_away(tmp_path: Path, hub_datab
             await here.add_spoke(name, save_ms=int(SAVE_S * 1_000))
         made = await hub.spawn("a", repo=repo, spoke="anvil", command="sh", args=["-c", host.EDIT])
         id = made.session_id
-        await host.until_saved(hub, id, "wip")
+        await host.until_saved(hub, id, f"wip/{id}")
         await until(lambda: host.saved_lines(repo, f"wip/{id}"), "work is saved")
         gone = await host.destroy(here, "anvil")
         saved = host.saved_lines(repo, f"wip/{id}")

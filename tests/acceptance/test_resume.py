@@ -62,6 +62,12 @@ def supervisors(state: Path) -> list[int]:
     return [int(json.loads(record.read_text())["pid"]) for record in records]
 
 
+def has_notes(repo: str, id: str) -> bool:
+    """Whether the newest saved state that the repository has holds them."""
+    names = git(Path(repo), "for-each-ref", "--format=%(refname)", f"refs/coord/wip/{id}")
+    return bool(names) and bool(git(Path(repo), "ls-tree", names, "notes"))
+
+
 def saved_lines(repo: str, ref: str) -> list[str]:
     return git(Path(repo), "show", f"{ref}:notes").splitlines()
 
@@ -80,6 +86,7 @@ async def test_a_host_destroyed_in_the_middle_of_an_edit(tmp_path: Path, hub_dat
             async for event in hub.events(id):
                 if event.kind == "saved" and event.body.get("pushed"):
                     break
+            await until(lambda: has_notes(repo, id), "it is saved with notes, not its commit alone")
             gone = await destroy(here, "anvil", id)
             lines = saved_lines(repo, f"refs/coord/wip/{id}")
             assert len(lines) >= 1
@@ -95,7 +102,8 @@ async def test_a_host_destroyed_in_the_middle_of_an_edit(tmp_path: Path, hub_dat
             await here.spokes["anvil"].start()
             await here.online("anvil")
             async for event in hub.events(id):
-                if event.kind == "saved" and event.body.get("kind") == "salvage":
+                is_salvage = event.kind == "saved" and event.body.get("kind") == "salvage"
+                if is_salvage and event.body.get("pushed"):
                     break
             assert event.body["ref"] == f"refs/coord/salvage/{id}/1"
             leftovers = saved_lines(repo, f"refs/coord/salvage/{id}/1")
