@@ -199,6 +199,7 @@ class Attempts:
         except CallError as error:
             _log.error("%s is left alone: %s", attempt.key, error)
             attempt.is_damaged = True
+            attempt.tell(story.Unreadable())
             attempt.known.set()
 
 

@@ -67,6 +67,7 @@ class Reports:
                 await self._tell_one(self._channel, next(iter(self._kept.values())))
 
     async def _tell_one(self, channel: Channel, report: Saved) -> None:
+        """What took its place meanwhile waits behind the others."""
         try:
             await channel.saved(report)
         except LinkLost:
@@ -77,8 +78,9 @@ class Reports:
                 await asyncio.sleep(_AGAIN_S)
                 return
             _log.warning("where %s is saved was not stored: %s", report.session_id, error)
-        if self._kept.get(_key(report)) is report:
-            del self._kept[_key(report)]
+        key = _key(report)
+        if (newest := self._kept.pop(key)) is not report:
+            self._kept[key] = newest
         async with self._told:
             self._told.notify_all()
 

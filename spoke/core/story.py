@@ -7,7 +7,7 @@ other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,18 @@ class Fault:
     reason: str
     message: str
     advice: str = ""
+
+
+DIED: Final = Fault(
+    "SUPERVISOR_DIED",
+    "the supervisor of this attempt was killed; what was left of its agent was ended",
+    "look for the out-of-memory killer in the machine's log, then retry the session",
+)
+REBOOTED: Final = Fault(
+    "REBOOTED",
+    "its machine was rebooted; its worktree and its branch are as it left them",
+    "start it again on its branch",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,11 @@ class Adopted:
     """A daemon before this one gave it to a supervisor. ``ended``: its end is in the spool."""
 
     ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What is on disk of it cannot be read: it is left alone, and an agent of it may live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +160,9 @@ class Stored:
 
 
 Fact = (
-    Ordered | Adopted | WorktreeMade | WorktreeFailed | SupervisorUp | SupervisorRefused
-    | SupervisorGone | StopOrdered | GraceOver | Superseded | Salvaged | MessageOrdered
-    | AnswerOrdered | MessageSettled | Swept | Stored
+    Ordered | Adopted | Unreadable | WorktreeMade | WorktreeFailed | SupervisorUp
+    | SupervisorRefused | SupervisorGone | StopOrdered | GraceOver | Superseded | Salvaged
+    | MessageOrdered | AnswerOrdered | MessageSettled | Swept | Stored
 )  # fmt: skip
 
 # Effects.

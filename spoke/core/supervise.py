@@ -14,6 +14,8 @@ from enum import StrEnum
 from typing import Final
 
 from spoke.core.story import (
+    DIED,
+    REBOOTED,
     Adopted,
     AnswerOrdered,
     Attach,
@@ -46,6 +48,7 @@ from spoke.core.story import (
     SupervisorUp,
     Swept,
     UndoWorktree,
+    Unreadable,
     WaitGrace,
     WorktreeFailed,
     WorktreeMade,
@@ -73,21 +76,11 @@ class Life:
     answers: tuple[int, ...] = ()  #: to these questions
     muted: bool = False
     salvaging: bool = False
+    unreadable: bool = False  #: its spool, so that nobody knows whether an agent of it lives
     stored: bool = False  #: the hub has the end, which it may before the supervisor is gone
 
 
 Step = tuple[Life, list[Effect]]
-
-DIED: Final = Fault(
-    "SUPERVISOR_DIED",
-    "the supervisor of this attempt was killed; what was left of its agent was ended",
-    "look for the out-of-memory killer in the machine's log, then retry the session",
-)
-REBOOTED: Final = Fault(
-    "REBOOTED",
-    "its machine was rebooted; its worktree and its branch are as it left them",
-    "start it again on its branch",
-)
 
 
 def advance(life: Life, fact: Fact) -> Step:
@@ -130,13 +123,13 @@ def _supersede(life: Life) -> Step:
         return life, []
     life = replace(life, muted=True)
     match life.phase:
-        case Phase.NEW:
-            return replace(life, phase=Phase.FORGOTTEN), [Mute(), Forget()]
+        case Phase.NEW if life.unreadable:
+            return replace(life, phase=Phase.SWEEPING), [Mute(), KillMarked()]
         case Phase.MAKING:
             return replace(life, phase=Phase.UNDOING), [Mute(), CancelWorktree()]
         case Phase.UP | Phase.ENDED:
             return replace(life, salvaging=True), [Mute(), Salvage()]
-        case _:
+        case _:  # also while nobody knows yet whether an agent of it lives
             return life, [Mute()]
 
 
@@ -159,6 +152,8 @@ def _answer(life: Life, question: int) -> Step:
 
 
 def _begin(life: Life, _: Fact) -> Step:
+    if life.muted:
+        return _ended(life)
     if life.stop is not None:
         return _finish(life, _never_started(life.stop))
     return replace(life, phase=Phase.MAKING), [MakeWorktree()]
@@ -168,6 +163,11 @@ def _adopt(life: Life, fact: Fact) -> Step:
     if isinstance(fact, Adopted) and fact.ended:
         return _ended(life)
     return replace(life, phase=Phase.LAUNCHING), [Attach()]
+
+
+def _unreadable(life: Life, _: Fact) -> Step:
+    life = replace(life, unreadable=True)
+    return (replace(life, phase=Phase.SWEEPING), [KillMarked()]) if life.muted else (life, [])
 
 
 def _made(life: Life, _: Fact) -> Step:
@@ -279,6 +279,7 @@ def _never_started(stop: Stop | None) -> Exit:
 _MOVES: Final[Mapping[tuple[Phase, type[Fact]], Callable[[Life, Fact], Step]]] = {
     (Phase.NEW, Ordered): _begin,
     (Phase.NEW, Adopted): _adopt,
+    (Phase.NEW, Unreadable): _unreadable,
     (Phase.MAKING, WorktreeMade): _made,
     (Phase.MAKING, WorktreeFailed): _not_made,
     (Phase.UNDOING, WorktreeMade): _made_too_late,

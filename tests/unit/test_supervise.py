@@ -8,6 +8,8 @@ from functools import reduce
 import pytest
 
 from spoke.core.story import (
+    DIED,
+    REBOOTED,
     Adopted,
     Attach,
     CancelWorktree,
@@ -38,12 +40,13 @@ from spoke.core.story import (
     SupervisorUp,
     Swept,
     UndoWorktree,
+    Unreadable,
     WaitGrace,
     WorktreeFailed,
     WorktreeMade,
     WriteExited,
 )
-from spoke.core.supervise import DIED, REBOOTED, Life, Phase, advance
+from spoke.core.supervise import Life, Phase, advance
 
 STOP = Stop("aborted", "enough", by="ab_1")
 NOW = Stop("aborted", "at once", now=True)
@@ -219,7 +222,14 @@ def test_superseded_saves_then_stops_and_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        ((Superseded(),), [Mute(), Forget()]),
+        ((Superseded(),), [Mute()]),
+        ((Superseded(), Ordered()), [Forget()]),
+        ((Superseded(), Adopted(ended=True)), [Forget()]),
+        ((Superseded(), Adopted(ended=False)), [Attach()]),
+        ((Superseded(), Adopted(ended=False), SupervisorUp()), [Salvage()]),
+        ((Superseded(), Unreadable()), [KillMarked()]),
+        ((Unreadable(), Superseded()), [Mute(), KillMarked()]),
+        ((Unreadable(), Superseded(), Swept(1, 0)), [Forget()]),
         ((Ordered(), Superseded()), [Mute(), CancelWorktree()]),
         ((Ordered(), Superseded(), WorktreeFailed(BAD_REF)), [Forget()]),
         ((Ordered(), Superseded(), WorktreeMade()), [UndoWorktree(), Forget()]),
@@ -233,6 +243,10 @@ def test_superseded_saves_then_stops_and_says_nothing() -> None:
 )
 def test_superseded_in_every_phase(facts: tuple[Fact, ...], expected: list[Effect]) -> None:
     assert effects(*facts) == expected
+
+
+def test_what_cannot_be_read_is_left_alone() -> None:
+    assert story(Unreadable(), StopOrdered(STOP), MessageOrdered("m"), Stored()) == []
 
 
 def test_what_crosses_on_its_way_changes_nothing() -> None:
