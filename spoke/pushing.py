@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from protocol.errors import CallError
 from spoke.clones import Clone
+from spoke.git import GitFailed
 from spoke.idle import NICEST
 
 PUSH_SECONDS: Final = 30.0
 _REASON: Final = 300  #: characters
+_REFUSED: Final = re.compile(r"^ ! \[.+\] .+ \((?P<why>.+)\)$", re.MULTILINE)
+_MOVED: Final = "stale info"  #: git's word for a ref that is not where we said that it is
 #: On this machine the other side is a git of ours: it runs nothing that the repository brings.
 _LOCAL: Final = (
     "--receive-pack=git -c core.hooksPath=/dev/null -c core.fsmonitor=false"
@@ -40,8 +44,20 @@ async def _send(clone: Clone, refspec: str, *more: str) -> str:
     argv = ["push", *options, "--", clone.url, refspec]
     try:
         await clone.run(argv, timeout=PUSH_SECONDS, niceness=NICEST)
+    except GitFailed as failure:
+        return _refused(failure)[:_REASON]
     except CallError as error:
         return error.message[:_REASON]
     except OSError as error:
         return str(error)[:_REASON]
     return ""
+
+
+def _refused(failure: GitFailed) -> str:
+    """What was wrong with the ref, where git says that: its last line never does."""
+    said = _REFUSED.search(failure.stderr)
+    if said is None:
+        return failure.message
+    if said["why"] == _MOVED:
+        return "something else is there by now, which was left alone"
+    return f"the repository refused it: {said['why']}"

@@ -145,8 +145,19 @@ async def test_what_another_spoke_has_sent_meanwhile_is_left_alone(ground: Groun
     newer = git(away, "commit-tree", "-m", "elsewhere", "HEAD^{tree}")
     git(away, "update-ref", REF, newer)
     away.rename(ground.repo)
-    await until(lambda: "failed to push" in hub.told[-1].why, "it was refused, and the hub knows")
+    await until(lambda: hub.told[-1].why.startswith("something else is there"), "the hub knows")
     assert git(ground.repo, "rev-parse", REF) == newer
+
+
+async def test_why_the_repository_refuses_is_said_in_its_own_words(ground: Ground) -> None:
+    hub = _Hub()
+    ground.saves.start()
+    ground.saves.reports.connect(hub)
+    git(ground.repo, "config", "receive.hideRefs", "refs/coord")
+    ground.write("one\n")
+    await ground.first.settle()
+    await until(lambda: any(one.why for one in hub.told), "the hub knows")
+    assert hub.told[-1].why == "the repository refused it: deny updating a hidden ref"
 
 
 async def test_what_is_not_the_newest_any_more_is_not_sent_later(ground: Ground) -> None:
