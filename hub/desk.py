@@ -14,6 +14,7 @@ from hub.fleet.reach import Reach
 from hub.fleet.spokes import Spokes
 from hub.health import Health
 from hub.memory import Memory
+from hub.outlook import Outlook
 from hub.settings import HubSettings
 from hub.store import Store
 from protocol.aio.dial import Address
@@ -43,6 +44,7 @@ class Desk:
     health: Health
     roles: Roles
     memory: Memory
+    outlook: Outlook = field(default_factory=Outlook)
     #: Calls with a key that this hub runs: set when they are over. By owner and key.
     running: dict[tuple[str, str], asyncio.Event] = field(
         default_factory=dict[tuple[str, str], asyncio.Event]

@@ -26,6 +26,7 @@ class Room:
     live: int
     sandboxes: Collection[str] = ("off",)
     agents: Collection[str] | None = None  #: that it can start; None: it does not say
+    epoch: int = 0  #: of the connection that said so
 
     def fits(self, session: Waiting) -> bool:
         """Whether it may go there, as soon as there is room."""
@@ -78,3 +79,11 @@ def decide(waiting: Sequence[Waiting], rooms: Sequence[Room]) -> list[Place]:
         free[best.spoke_id] = replace(best, live=best.live + 1)
         places.append(Place(session.session_id, best.spoke_id))
     return places
+
+
+def at_once(session: Waiting, rooms: Sequence[Room]) -> Room | None:
+    """Where a session goes that comes to an empty queue, by what was seen a while ago: only to a
+    spoke that has its agent. That nobody has it is for a new look to say."""
+    having = [room for room in rooms if room.has(session.agent)]
+    chosen = {place.spoke_id for place in decide([session], having)}
+    return next((room for room in having if room.spoke_id in chosen), None)

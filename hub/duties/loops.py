@@ -25,8 +25,8 @@ from protocol.errors import CallError
 logger = logging.getLogger(__name__)
 
 PLACED_AT_ONCE = 256
-_ROOMS: TypeAdapter[list[tuple[str, str, dict[str, str], int, int, list[str], JsonValue]]] = (
-    TypeAdapter(list[tuple[str, str, dict[str, str], int, int, list[str], JsonValue]])
+_ROOMS: TypeAdapter[list[tuple[str, str, dict[str, str], int, int, list[str], JsonValue, int]]] = (
+    TypeAdapter(list[tuple[str, str, dict[str, str], int, int, list[str], JsonValue, int]])
 )
 _WAITING: TypeAdapter[list[tuple[str, str | None, dict[str, str], str, str]]] = TypeAdapter(
     list[tuple[str, str | None, dict[str, str], str, str]]
@@ -89,12 +89,13 @@ class Placement:
         desk = self.desk
         scene = await desk.store.outbox.scene(PLACED_AT_ONCE)
         rooms = [
-            placement.Room(*row[:-1], placement.agents_said(row[-1]))
+            placement.Room(*row[:-2], placement.agents_said(row[-2]), row[-1])
             for row in _ROOMS.validate_python(scene.rooms)
         ]
         waiting = [placement.Waiting(*row) for row in _WAITING.validate_python(scene.waiting)]
         self.full = all(room.live >= room.slots for room in rooms)
         self.idle = not scene.anybody
+        desk.outlook.rooms = rooms
         places = placement.decide(waiting, rooms)
         if not places:
             return False
@@ -103,6 +104,8 @@ class Placement:
             [(p.session_id, p.spoke_id, tokens.digest(minted[p.session_id])) for p in places]
         )
         desk.spokes.deliver(placed, minted)
+        for row in placed:
+            desk.outlook.fill(row.spoke_id)
         desk.bells.ring(*(row.session_id for row in placed))
         was_all = len(waiting) < PLACED_AT_ONCE and len(placed) == len(places)
         return bool(placed) and not was_all

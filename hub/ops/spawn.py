@@ -1,4 +1,4 @@
-"""coord.spawn: store a session, wake placement, answer when it has got as far as was asked."""
+"""coord.spawn: store a session, place it or wake placement, answer when it is as far as asked."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from pydantic_core import to_json
 
 from hub.bells import SPAWNED
 from hub.core import briefing, permitted, roles
+from hub.core.placement import Waiting
 from hub.desk import Asked, Desk, check_reach
 from hub.ops import views
 from hub.ops.aborting import abort_one
 from hub.ops.registry import Operation
 from hub.store.rows.sessions import ViewRow
-from hub.store.spawning import NewSession, Stored
-from protocol import ids, words
+from hub.store.spawning import Chosen, NewSession, Stored
+from protocol import ids, tokens, words
 from protocol.agents import is_named
 from protocol.errors import CallError, FailedPrecondition, InvalidArgument
 from protocol.ops.catalogue import SPAWN, Role
@@ -48,7 +49,7 @@ async def spawn(desk: Desk, asked: Asked[SpawnParams]) -> Spawned:
             stored = await asyncio.shield(storing)
             if stored.created:
                 if params.until == "queued":
-                    return _accepted(new)
+                    return _accepted(new, stored)
                 await bell.wait()  # nothing is to be seen before
         row = await wait_for(desk, stored.session_id, params.until)
     except asyncio.CancelledError:
@@ -66,7 +67,7 @@ async def _take_back(desk: Desk, asked: Asked[object], storing: asyncio.Task[Sto
 
 
 async def _store(desk: Desk, asked: Asked[object], params: SpawnParams, new: NewSession) -> Stored:
-    """Make a session durable and wake placement."""
+    """Make a session durable, and place it or wake placement."""
     if new.parent_id is not None:
         await check_reach(desk, asked.principal, new.parent_id, own=True)
     is_within = asked.principal.role is Role.SESSION
@@ -78,12 +79,31 @@ async def _store(desk: Desk, asked: Asked[object], params: SpawnParams, new: New
     if is_within:
         stored = await desk.store.spawner.spawn_within_grant(new)
     else:
-        stored = await desk.store.spawner.spawn(new)
-    if stored.created:
+        stored = await _store_and_place(desk, new)
+    if stored.created and stored.placed is None:
         desk.bells.ring(SPAWNED)
         if new.parent_id is not None:
             desk.bells.ring(new.parent_id)
     return stored
+
+
+async def _store_and_place(desk: Desk, new: NewSession) -> Stored:
+    """Store a session, and place it by the same commit where there seems to be room."""
+    room = None if new.parent_id is not None else desk.outlook.room_for(_waiting(new))
+    if room is None:
+        return await desk.store.spawner.spawn(new)
+    token = tokens.new(tokens.Kind.SESSION)
+    chosen = Chosen(room.spoke_id, room.epoch, tokens.digest(token))
+    stored = await desk.store.spawner.spawn(new, chosen)
+    if stored.placed is not None:
+        desk.outlook.fill(room.spoke_id)
+        desk.spokes.deliver([stored.placed], {new.session_id: token})
+        desk.bells.ring(new.session_id)
+    return stored
+
+
+def _waiting(new: NewSession) -> Waiting:
+    return Waiting(new.session_id, new.wanted_spoke, new.requires, new.sandbox, new.agent)
 
 
 def _new_session(desk: Desk, asked: Asked[object], params: SpawnParams) -> NewSession:
@@ -214,13 +234,15 @@ async def wait_for(desk: Desk, id: str, until: Until) -> ViewRow:
     return await desk.store.sessions.view(id)
 
 
-def _accepted(new: NewSession) -> Spawned:
+def _accepted(new: NewSession, stored: Stored) -> Spawned:
+    """What the commit made of it."""
+    placed = stored.placed
     return Spawned(
         session_id=new.session_id,
-        state=State.QUEUED,
+        state=State.QUEUED if placed is None else State.ASSIGNED,
         task=new.task,
         branch=new.branch,
-        attempt=0,
+        attempt=0 if placed is None else placed.attempt,
         created=True,
     )
 

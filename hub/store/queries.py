@@ -60,7 +60,7 @@ class Query(Generic[Row]):
 
 
 spawn_sessions: Final = Query("spawn_sessions", sessions.SpawnRow)
-spawn_one: Final = Query("spawn_one", shared.SessionIdRow)
+spawn_one: Final = Query("spawn_one", sessions.SpawnedRow)
 session_of_key: Final = Query("session_of_key", sessions.KeyRow)
 holder_of_branch: Final = Query("holder_of_branch", shared.SessionIdRow)
 lock_parent: Final = Query("lock_parent", sessions.ParentRow)

@@ -11,9 +11,10 @@ from pydantic_core import to_json
 from hub.store import queries
 from hub.store.batch import Batch
 from hub.store.exchange import no_spoke
-from hub.store.postgres import Postgres
+from hub.store.postgres import Postgres, again
 from hub.store.queries import Database
-from hub.store.rows.sessions import SpawnRow
+from hub.store.rows.exchange import PlacedRow
+from hub.store.rows.sessions import SpawnedRow, SpawnRow
 from protocol.errors import (
     CallError,
     Conflict,
@@ -54,9 +55,19 @@ class NewSession:
 
 
 @dataclass(frozen=True, slots=True)
+class Chosen:
+    """Where a session is to be placed with the commit that stores it, if that can still be."""
+
+    spoke_id: str
+    epoch: int  #: of the connection that was seen
+    digest: bytes  #: of the session's token
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     session_id: str
     created: bool  #: False: the key was known, and said the same
+    placed: PlacedRow | None = None  #: its start order, where it was placed at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +82,12 @@ class Spawner:
         self._postgres = postgres
         self._batch = Batch(self._spawn_all)
 
-    async def spawn(self, new: NewSession) -> Stored:
-        """Store a session. Raises NotFound, FailedPrecondition (its parent), Conflict."""
-        return await self._batch.submit(new)
+    async def spawn(self, new: NewSession, chosen: Chosen | None = None) -> Stored:
+        """Store a session, and place it at once if it comes alone and nobody waits.
+
+        Raises NotFound, FailedPrecondition (its parent), Conflict.
+        """
+        return await self._batch.submit((new, chosen))
 
     async def spawn_within_grant(self, new: NewSession) -> Stored:
         """Store a child that a session asked for: within the depth and the number of children
@@ -102,12 +116,15 @@ class Spawner:
         held = strictest(row.sandbox, row.runs_in)
         return Grant(row.grant_depth, row.grant_children, held)
 
-    async def _spawn_all(self, news: list[NewSession]) -> list[Stored | BaseException]:
-        if len(news) == 1 and news[0].parent_id is None:
-            return [await self._insert_one(self._postgres.pool, news[0])]
-        return await self._insert(self._postgres.pool, news)
+    async def _spawn_all(
+        self, asked: list[tuple[NewSession, Chosen | None]]
+    ) -> list[Stored | BaseException]:
+        [new, chosen] = asked[0]
+        if len(asked) == 1 and new.parent_id is None:
+            return [await self._insert_one(new, chosen)]
+        return await self._insert(self._postgres.pool, [new for new, _ in asked])
 
-    async def _insert_one(self, db: Database, new: NewSession) -> Stored | CallError:
+    async def _insert_one(self, new: NewSession, chosen: Chosen | None) -> Stored | CallError:
         spec, labels, requires = (
             to_json(part).decode() for part in (new.spec, new.labels, new.requires)
         )
@@ -115,11 +132,14 @@ class Spawner:
             new.session_id, new.on_parent_abort, new.owner, new.idem_key, new.params_hash, new.task,
             new.repo, new.base, new.branch, new.agent, spec, labels, new.wanted_spoke, requires,
             new.priority, new.grant_depth, new.grant_children, new.queue_ms, new.run_ms,
-            new.sandbox,
+            new.sandbox, *((chosen.spoke_id, chosen.digest, chosen.epoch) if chosen else _NOWHERE),
         )  # fmt: skip
-        if await queries.spawn_one.one(db, *given) is not None:
-            return Stored(new.session_id, created=True)
-        return await _why_not(db, new)
+        pool = self._postgres.pool
+        row = await again(lambda: queries.spawn_one.one(pool, *given))
+        if row is None:
+            return await _why_not(pool, new)
+        placed = None if chosen is None else _order(new, chosen, row)
+        return Stored(new.session_id, created=True, placed=placed)
 
     async def _insert(self, db: Database, news: list[NewSession]) -> list[Stored | BaseException]:
         parents = sorted({new.parent_id for new in news if new.parent_id is not None})
@@ -128,6 +148,20 @@ class Spawner:
             Stored(new.session_id, created=True) if row.inserted else await _why_not(db, new, row)
             for new, row in zip(news, found, strict=True)
         ]
+
+
+_NOWHERE: Final = (None, None, None)
+
+
+def _order(new: NewSession, chosen: Chosen, row: SpawnedRow) -> PlacedRow | None:
+    if row.seq is None:
+        return None
+    return PlacedRow(
+        seq=row.seq, session_id=new.session_id, attempt=1, kind="start", body={},
+        task=new.task, repo=new.repo, base=new.base, branch=new.branch, agent=new.agent,
+        spec=new.spec, sandbox=new.sandbox, parent_id=None, spoke_id=chosen.spoke_id,
+        alone=True,  # nobody could say anything to it before the commit
+    )  # fmt: skip
 
 
 def _as_json(news: list[NewSession]) -> str:

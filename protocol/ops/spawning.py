@@ -81,7 +81,7 @@ class SpawnParams(Work):
 
 class Spawned(Shape):
     session_id: str
-    state: State
+    state: State  #: at least ``until``; where nobody waits, `queued` may be behind it already
     task: str
     branch: str
     attempt: int

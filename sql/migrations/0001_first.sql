@@ -582,6 +582,29 @@ BEGIN
       FROM unnest(ids, held_by, digests) AS i (id, sp, digest), assign(i.id, i.sp, i.digest) a;
 END $$;
 
+-- Give a session that is stored by this statement to a spoke that was chosen before, by what was seen
+-- last: the number of its start order. Null: somebody waits already, or that is no longer so; it waits
+-- like everybody else then.
+-- A connection says once what its spoke carries and can do: with that epoch, it is as it was seen.
+-- No spawn waits for a spoke that somebody holds; so the spoke is taken before the mapping, and that
+-- is in nobody's way, because with the branch free the mapping has nobody to wait for.
+CREATE FUNCTION assign_new(s text, sp text, digest bytea, ep bigint)
+RETURNS bigint LANGUAGE plpgsql STRICT AS $$
+BEGIN
+    IF EXISTS (SELECT FROM sessions x WHERE x.state = 'queued' AND x.desired = 'run'
+                  AND x.not_before <= now() AND x.session_id <> s)
+       OR EXISTS (SELECT FROM sessions x JOIN accounts a ON a.account = x.account
+                   WHERE x.session_id = s AND a.limited_until IS NOT NULL)
+       OR EXISTS (SELECT FROM sessions x
+                    JOIN mappings m ON m.repo = x.repo AND m.branch = x.branch
+                   WHERE x.session_id = s AND m.released_at IS NULL) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM FROM spokes p WHERE p.spoke_id = sp AND p.epoch = ep FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN RETURN NULL; END IF;
+    RETURN (SELECT a.seq FROM assign(s, sp, digest) a);
+END $$;
+
 -- Order the stop of sessions where they are, or were when they were lost; spokes in one order.
 CREATE FUNCTION stop_all(ids text[], b jsonb)
 RETURNS TABLE (session_id text, spoke_id text, attempt int, seq bigint, body jsonb)

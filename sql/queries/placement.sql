@@ -3,7 +3,7 @@
 -- row; and whether anybody waits at all, for room that is still to come. First come first placed within a priority. Who fits on none of those spokes, or whose account is
 -- limited, holds nobody up; nor does who waits for one that has its agent, where there is one.
 WITH open AS MATERIALIZED (
-    SELECT p.spoke_id, p.name, p.labels, p.slots, p.sandboxes,
+    SELECT p.spoke_id, p.name, p.labels, p.slots, p.sandboxes, p.epoch,
            CASE WHEN jsonb_typeof(p.detail -> 'agents') = 'array' THEN p.detail -> 'agents' END
                AS agents,
            (SELECT count(*) FROM mappings m
@@ -27,7 +27,7 @@ queue AS (
                       AND (s.wanted_spoke IS NULL OR s.wanted_spoke IN (q.spoke_id, q.name)))))
      ORDER BY s.priority DESC, s.created_at, s.session_id LIMIT $1)
 SELECT (SELECT coalesce(jsonb_agg(jsonb_build_array(p.spoke_id, p.name, p.labels, p.slots, p.live,
-                                                    p.sandboxes, p.agents)
+                                                    p.sandboxes, p.agents, p.epoch)
                                   ORDER BY p.spoke_id), '[]') FROM open p) AS rooms,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(q.session_id, q.wanted_spoke, q.requires,
                                                     q.sandbox, q.agent)

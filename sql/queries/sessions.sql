@@ -40,6 +40,8 @@ SELECT i.ord, n.session_id IS NOT NULL AS inserted, p.desired AS parent_desired,
 
 -- name: spawn_one
 -- The same for one that has no parent and comes alone: a third less work. None: it is not inserted.
+-- With a spoke, a token's digest and an epoch, it is given to that spoke at once, if that can be; the
+-- function sees the row because it is called with what the INSERT before it returned.
 WITH inserted AS (
     INSERT INTO sessions (
         session_id, root_id, on_parent_abort, owner, idem_key, params_hash, task, repo, base,
@@ -54,8 +56,9 @@ WITH inserted AS (
 told AS (
     INSERT INTO session_events (birth_day, session_id, seq, attempt, kind, body)
     SELECT n.birth_day, n.session_id, 1, 0, 'queued',
-           jsonb_build_object('task', n.task, 'by', n.owner) FROM inserted n)
-SELECT session_id FROM inserted;
+           jsonb_build_object('task', n.task, 'by', n.owner) FROM inserted n
+    RETURNING session_id)
+SELECT t.session_id, assign_new(t.session_id, $21, $22, $23) AS seq FROM told t;
 
 -- name: session_of_key
 -- The session that an idempotency key made.

@@ -12,6 +12,7 @@ import pytest
 from hub.bells import ROOM, Bells
 from hub.desk import Desk
 from hub.duties import loops
+from hub.outlook import Outlook
 from hub.store import Store
 from hub.store.rows.exchange import PlacedRow
 from tests.support import rows
@@ -40,7 +41,9 @@ async def test_who_waits_for_a_full_spoke_is_placed_when_it_has_room(
     attempt = await rows.run(store, full, at.epoch, first)
     second = (await rows.spawn(store, new_session(wanted=full))).session_id
     bells, deliveries = Bells(), _Deliveries()
-    desk = cast("Desk", SimpleNamespace(store=store, bells=bells, spokes=deliveries))
+    desk = cast(
+        "Desk", SimpleNamespace(store=store, bells=bells, spokes=deliveries, outlook=Outlook())
+    )
     placing = loops.Placement(desk)
     looks = asyncio.create_task(placing.turn())
     try:

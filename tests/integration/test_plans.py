@@ -45,6 +45,7 @@ async def _hot(store: Store, spoke: str, epoch: int) -> dict[str, Given]:
     orders = {"reason": "r", "outcome": "aborted"}
     return {
         "placement_scene": (256,),
+        "spawn_one": _new(spoke, epoch),
         "assign_sessions": ([waiting], [spoke], [b"digest"]),
         "pending_orders": (spoke, 0, 64),
         "spokes_with_orders": ([spoke],),
@@ -62,6 +63,15 @@ async def _hot(store: Store, spoke: str, epoch: int) -> dict[str, Given]:
         "overdue_sessions": (),
         "silent_starts": (timedelta(seconds=60),),
     }
+
+
+def _new(spoke: str, epoch: int) -> Given:
+    """A session that is stored and, as far as nobody waits, placed."""
+    none: Given = (None, None)
+    return (
+        "ses_new", "abort-dependents", "me", None, b"", "t", "/r", None, "b", "command", "{}", "{}",
+        None, "{}", 0, 0, 0, *none, "off", spoke, b"another", epoch,
+    )  # fmt: skip
 
 
 async def _looks(db: asyncpg.Connection[asyncpg.Record], name: str, given: Given) -> int:

@@ -38,6 +38,12 @@ POLICIES: Final = (
         "free[best.spoke_id] = best",
     ),
     _policy(
+        "at once it goes where its agent is not",
+        "placement",
+        "[room for room in rooms if room.has(session.agent)]\n    chosen",
+        "[*rooms]\n    chosen",
+    ),
+    _policy(
         "an old attempt goes on",
         "reconcile",
         "if one is None or item.attempt < known:",

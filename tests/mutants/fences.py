@@ -65,6 +65,30 @@ FENCES: Final = (
         "test_append",
     ),
     _sql(
+        "who comes alone overtakes",
+        "IF EXISTS (SELECT FROM sessions x WHERE x.state = 'queued' AND x.desired = 'run'",
+        "IF EXISTS (SELECT FROM sessions x WHERE false",
+        "test_at_once",
+    ),
+    _sql(
+        "at once it goes to a spoke that is another by now",
+        "PERFORM FROM spokes p WHERE p.spoke_id = sp AND p.epoch = ep FOR",
+        "PERFORM FROM spokes p WHERE p.spoke_id = sp FOR",
+        "test_at_once",
+    ),
+    _sql(
+        "a spawn waits for a spoke that somebody holds",
+        "NO KEY UPDATE SKIP LOCKED;\n    IF NOT FOUND THEN RETURN NULL;",
+        "NO KEY UPDATE;\n    IF NOT FOUND THEN RETURN NULL;",
+        "test_at_once",
+    ),
+    _sql(
+        "a spawn waits for a branch with its spoke in hand",
+        "WHERE x.session_id = s AND m.released_at IS NULL) THEN\n        RETURN NULL;",
+        "WHERE false) THEN\n        RETURN NULL;",
+        "test_at_once",
+    ),
+    _sql(
         "an abort ends at its first level",
         "FILTER (WHERE NOT c.goes_on)",
         "FILTER (WHERE false)",

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from hub.core.placement import Place, Room, Waiting, agents_said, decide
+from hub.core.placement import Place, Room, Waiting, agents_said, at_once, decide
+from hub.outlook import Outlook
 
 
 def _room(id: str, slots: int = 4, live: int = 0, **labels: str) -> Room:
@@ -102,3 +103,29 @@ def test_no_spoke_is_ever_overfilled(live: list[int], many: int) -> None:
     assert len(places) == min(many, sum(4 - taken for taken in live))
     for room in rooms:
         assert room.live + sum(p.spoke_id == room.spoke_id for p in places) <= room.slots
+
+
+def test_at_once_goes_who_has_a_place_by_what_was_seen() -> None:
+    rooms = [replace(_room("a", slots=1, live=1), epoch=3), replace(_room("b", live=2), epoch=4)]
+    assert at_once(_waiting("s"), rooms) == rooms[1]
+    assert at_once(_waiting("s", "a"), rooms) is None
+    assert at_once(_waiting("s", gpu="h100"), rooms) is None
+    assert at_once(_waiting("s"), []) is None
+
+
+def test_at_once_nobody_goes_where_its_agent_is_not() -> None:
+    """Perhaps somebody has it by now: who knows of nobody looks again."""
+    lacks, silent = replace(_room("a"), agents=["codex"]), _room("b")
+    claude = replace(_waiting("s"), agent="claude")
+    assert decide([claude], [lacks]) == [Place("s", "a")]
+    assert at_once(claude, [lacks]) is None
+    assert at_once(claude, [lacks, silent]) == silent
+
+
+def test_who_was_placed_at_once_takes_up_room() -> None:
+    outlook = Outlook([_room("a", slots=2), _room("b", slots=1)])
+    taken: list[str] = []
+    while (room := outlook.room_for(_waiting("s"))) is not None:
+        taken.append(room.spoke_id)
+        outlook.fill(room.spoke_id)
+    assert taken == ["a", "b", "a"]

@@ -67,9 +67,9 @@ class LockedRow:
 
 @dataclass(frozen=True, slots=True)
 class SceneRow:
-    """``rooms``: [spoke id, name, labels, slots, live, sandboxes, agents] each; ``waiting``:
-    [session id, wanted spoke, required labels, sandbox, agent] each, for whom there is room;
-    ``anybody``: whether one waits, if only for a spoke that is full.
+    """``rooms``: [spoke id, name, labels, slots, live, sandboxes, agents, epoch] each;
+    ``waiting``: [session id, wanted spoke, required labels, sandbox, agent] each, for whom there
+    is room; ``anybody``: whether one waits, if only for a spoke that is full.
     """
 
     rooms: JsonValue

@@ -19,6 +19,14 @@ class SpawnRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SpawnedRow:
+    """``seq``: of its start order, where it was given to a spoke at once."""
+
+    session_id: str
+    seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRow:
     session_id: str
     params_hash: bytes
