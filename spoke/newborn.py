@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -24,24 +23,24 @@ def write(clone: Path, branch: str, commit: str, word: str) -> bool:
         return False
     lock = ref.with_name(f"{ref.name}.lock")
     try:
-        ref.parent.mkdir(parents=True, exist_ok=True)
-        held = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        held = _open(lock, os.O_EXCL)
     except OSError:
         return False
+    is_born = False
     try:
-        if os.path.lexists(ref):
-            return False
-        os.write(held, f"{commit}\n".encode())
-        os.fsync(held)
-        _write_reflog(clone, branch, commit, word)
-        lock.rename(ref)
+        if not os.path.lexists(ref):
+            os.write(held, f"{commit}\n".encode())
+            os.fsync(held)
+            _write_reflog(clone, branch, commit, word)
+            lock.rename(ref)
+            is_born = True
     except OSError:
         return False
     finally:
         os.close(held)
-        with suppress(FileNotFoundError):
-            lock.unlink()
-    return True
+        if not is_born:  # else the name is free, and what has it by now is another's
+            lock.unlink(missing_ok=True)
+    return is_born
 
 
 def _is_packed(clone: Path, branch: str) -> bool:
@@ -57,8 +56,19 @@ def _is_packed(clone: Path, branch: str) -> bool:
 
 
 def _write_reflog(clone: Path, branch: str, commit: str, word: str) -> None:
-    log = clone / "logs/refs/heads" / branch
-    log.parent.mkdir(parents=True, exist_ok=True)
     line = f"{_NOWHERE} {commit} {_WHO} {int(time.time())} +0000\t{word}\n"
-    with log.open("a", encoding="utf-8") as text:
-        text.write(line)
+    log = _open(clone / "logs/refs/heads" / branch, os.O_APPEND)
+    try:
+        os.write(log, line.encode())
+    finally:
+        os.close(log)
+
+
+def _open(path: Path, flags: int) -> int:
+    """To write to it; the folders above it are made if they are not there."""
+    flags |= os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags, 0o666)

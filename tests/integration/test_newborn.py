@@ -43,6 +43,21 @@ def test_what_is_in_its_way_is_left_to_git(
     assert not list(clone.rglob("*.lock"))
 
 
+def test_a_lock_that_another_takes_at_once_is_left_to_it(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def raced(path: Path, target: Path) -> Path:
+        moved = rename(path, target)
+        path.touch(exist_ok=False)
+        return moved
+
+    monkeypatch.setattr(Path, "rename", raced)
+    assert newborn.write(clone, "x", _head(clone), "coord: ses_1")
+    assert (clone / "refs/heads/x.lock").exists()
+
+
 def test_a_lock_that_is_held_is_respected(clone: Path) -> None:
     lock = clone / "refs/heads/x.lock"
     lock.touch()
