@@ -17,10 +17,11 @@ from typing import Final, cast
 
 from protocol.errors import DataLoss
 from spoke.core.story import Exit
+from spoke.inplace import put
 from spoke.journal import Key
 from spoke.settings import Places
 from spoke.spool import Entry, Kind, Reader, Record, Writer
-from spoke.supervisor.assignment import encode, write_whole
+from spoke.supervisor.assignment import encode
 from spoke.sweep import boot_id, is_alive
 
 _SETTLED: Final = (Kind.DELIVERED, Kind.UNDELIVERED)
@@ -56,9 +57,9 @@ class Folder:
     def furnish(self, prompt: str, credential: str) -> None:
         """The directory, and in it what the agent is given."""
         self.make()
-        write_whole(str(self.prompt), prompt.encode(errors="replace"))
-        write_whole(str(self.credential), credential.encode())
-        write_whole(str(self._word), token_hex(16).encode())
+        put(self.prompt, prompt.encode(errors="replace"), 0o600)
+        put(self.credential, credential.encode(), 0o600)
+        put(self._word, token_hex(16).encode(), 0o600)
 
     def word(self) -> str:
         """By which its supervisor knows us; who is in a sandbox cannot read it."""
@@ -68,13 +69,16 @@ class Folder:
             return ""
 
     def mark_launched(self) -> None:
-        """From here on a supervisor may have it, whether or not we live to hear of that."""
-        write_whole(str(self._launched), os.fsencode(self.socket))
+        """From here on a supervisor may have it, whether or not we live to hear of that.
+
+        A link, for that is made whole or not at all.
+        """
+        self._launched.symlink_to(self.socket)
 
     def was_launched(self) -> bool:
         """Whether it was; from then on ``socket`` is where that supervisor was told to listen."""
         try:
-            self.socket = Path(os.fsdecode(self._launched.read_bytes()))
+            self.socket = self._launched.readlink()
         except FileNotFoundError:
             return False
         return True

@@ -94,11 +94,22 @@ def test_a_long_state_path_still_has_short_sockets(tmp_path: Path) -> None:
 
 def test_the_socket_is_where_the_supervisor_was_told(folder: Folder, tmp_path: Path) -> None:
     told = folder.socket
+    assert not folder.was_launched()
     folder.mark_launched()
+    assert (folder.path / "launched").readlink() == told  # a link is never there by half
     again = Folder(Places(tmp_path / "state"), Key("s1", 1))
     again.socket = tmp_path / "elsewhere"
     assert again.was_launched()
     assert again.socket == told
+
+
+def test_furnished_again_it_has_nothing_of_the_first_time(folder: Folder) -> None:
+    folder.furnish("a prompt of some length", "a token of some length")
+    first = folder.word()
+    folder.furnish("short", "token")
+    assert (folder.prompt.read_text(), folder.credential.read_text()) == ("short", "token")
+    assert folder.word() != first
+    assert {path.stat().st_mode & 0o777 for path in folder.path.iterdir()} == {0o600}
 
 
 def test_an_end_is_on_the_disk_before_anybody_is_told(
