@@ -10,8 +10,8 @@ from contextlib import suppress
 def put(path: os.PathLike[str] | str, text: bytes, mode: int = 0o666) -> None:
     """The file holds ``text`` and nothing else; made, with `mode`, if there is none.
 
-    It costs a fifth of a draft and a rename. Who reads it meanwhile finds the old text, or the new
-    one with some empty lines behind it, if it is there already. Raises OSError, for a link too.
+    It costs a fifth of a draft and a rename. Who reads a file meanwhile that was there before finds
+    the old text, or the new one with some empty lines behind it. Raises OSError, for a link too.
     """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:

@@ -28,6 +28,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from spoke.inplace import put
+
 _SHARED: Final = ("objects", "refs", "packed-refs", "logs", "shallow")
 _NARROW: Final = {"refs": ("heads", "tags", "remotes"), "logs/refs": ("heads", "remotes")}
 _PACKED: Final = "packed"
@@ -120,24 +122,20 @@ def build_admin(admin: Path, *, head: str, tree: Path, view: Path) -> None:
     """Makes the admin directory by which git knows the worktree at `tree`; `head` as in HEAD."""
     admin.mkdir()
     (admin / "locked").write_text(_LOCK_WORD)
-    (admin / "HEAD").write_text(f"{head}\n")
-    (admin / "commondir").write_text(f"{view}\n")
+    point(admin, head=head, view=view)
     link(admin, tree)
 
 
 def link(admin: Path, tree: Path) -> None:
     """Makes the worktree and its admin directory point at each other."""
-    (admin / "gitdir").write_text(f"{tree}/.git\n")
-    (tree / ".git").write_text(f"gitdir: {admin}\n")
+    put(f"{admin}/gitdir", os.fsencode(f"{tree}/.git\n"))
+    put(f"{tree}/.git", os.fsencode(f"gitdir: {admin}\n"))
 
 
-def point(admin: Path, *, head: str | None = None, view: Path | None = None) -> None:
-    """Rewrites HEAD or the place of the view, whole or not at all."""
-    for name, text in (("HEAD", head), ("commondir", view)):
-        if text is not None:
-            fresh = admin / f"{name}.coord"
-            fresh.write_text(f"{text}\n")
-            fresh.replace(admin / name)
+def point(admin: Path, *, head: str, view: Path) -> None:
+    """Writes HEAD and the place of the view, one by one: who is cut between is rolled back."""
+    put(f"{admin}/HEAD", f"{head}\n".encode())
+    put(f"{admin}/commondir", os.fsencode(f"{view}\n"))
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ class Place:
         )
 
     def occupied(self) -> bool:
-        return any(path.exists() or path.is_symlink() for path in self._all())
+        return any(os.path.lexists(path) for path in self._all())
 
     def whole(self) -> bool:
         return self.tree.is_dir() and (self.admin / "HEAD").exists() and self.view.is_dir()
@@ -46,13 +47,17 @@ class Place:
 
     def adopt(self, other: Place, branch: str) -> None:
         """Takes over what is at `other`, on a branch. Agents' git sees it when all is done."""
-        for path in self._all():
-            path.parent.mkdir(parents=True, exist_ok=True)
+        self.tree.parent.mkdir(parents=True, exist_ok=True)  # views and admin directories share one
         other.view.rename(self.view)
         other.tree.rename(self.tree)
         layout.point(other.admin, head=f"ref: refs/heads/{branch}", view=self.view)
         other.admin.rename(self.admin)
         layout.link(self.admin, self.tree)
+
+    def rewritten(self) -> tuple[Path, ...]:
+        """The files that say where it is and on which branch."""
+        admin = self.admin
+        return admin / "HEAD", admin / "commondir", admin / "gitdir", self.tree / ".git"
 
     def discard(self, trash: Trash) -> None:
         """Throws away whatever is there of the three."""
