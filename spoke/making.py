@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
+from pathlib import Path
 
 from protocol.errors import Conflict
 from spoke import branches, notes, planning, restoring
+from spoke.chores import Chores
 from spoke.clones import Clone
 from spoke.flight import both, in_thread, until_done
+from spoke.inplace import write_out
 from spoke.notes import Note
 from spoke.place import Place, discard
 from spoke.planning import Plan, Wanted
-from spoke.pool import Pool, Pooled
+from spoke.pool import PAUSE, Pool, Pooled
 from spoke.trash import Trash
 
 
@@ -51,6 +54,10 @@ class Maker:
         self._cores = cores
         self._place_of = place_of
         self._claims: set[tuple[str, str]] = set()
+        self._chores = Chores()
+
+    async def close(self) -> None:
+        await self._chores.close()
 
     async def at_once(self, clone: Clone, wanted: Wanted) -> Note | None:
         """All of it in one thread, for each has to be waited for. None: the files are not ready at
@@ -64,14 +71,14 @@ class Maker:
         with self._claimed(clone, wanted.branch):
             if (pooled := self._pool.take_exact(clone, commit)) is None:
                 return None
-            note = Note(wanted.session, clone.url, wanted.branch, commit, existing=False)
-            made = dataclasses.replace(note, made=True, pooled=True)
+            note = Note(
+                wanted.session, clone.url, wanted.branch, commit, existing=False, pooled=True
+            )
             try:
-                seat = await in_thread(
-                    _take_seat, clone, wanted.base, pooled.place, place, note, made
-                )
+                seat = await in_thread(_take_seat, clone, wanted.base, pooled.place, place, note)
                 if seat is _Seat.NO_BRANCH:
                     await branches.create(clone, note)
+                    await in_thread(notes.finish, clone.path, note)
             except BaseException:
                 await until_done(self.undo(clone, note, pooled))
                 raise
@@ -79,7 +86,8 @@ class Maker:
             self._pool.give_back(clone, pooled)
             return None
         self._pool.refill(clone, commit)
-        return made
+        self._write_out(clone, place, note)
+        return dataclasses.replace(note, made=True)
 
     async def make(self, clone: Clone, wanted: Wanted) -> Note:
         """Raises what `Worktrees.make` raises."""
@@ -110,11 +118,11 @@ class Maker:
 
     async def _carry_out(self, clone: Clone, place: Place, making: _Making) -> Note:
         """The files at their place, on the branch, which may come to be at the same time."""
-        note, pooled = making.plan.note, making.pooled
-        made = dataclasses.replace(note, made=True, pooled=pooled is not None)
-        await in_thread(notes.write, clone.path, note)
+        note = dataclasses.replace(making.plan.note, pooled=making.pooled is not None)
+        await in_thread(notes.begin, clone.path, note)
         ready = await both(_branch(clone, note), self._files(clone, making))
-        await in_thread(_settle, clone, ready.place, place, made)
+        made = await in_thread(_settle, clone, ready.place, place, note)
+        self._write_out(clone, place, note)
         return made
 
     async def _files(self, clone: Clone, making: _Making) -> Pooled:
@@ -128,6 +136,11 @@ class Maker:
         if making.plan.back is not None:
             await restoring.lay_out(clone, pooled.place, making.plan.back)
         return pooled
+
+    def _write_out(self, clone: Clone, place: Place, note: Note) -> None:
+        """Soon: so that a machine that dies has it in one piece. See `inplace.write_out`."""
+        paths = (*place.rewritten(), notes.path(clone.path, note.session))
+        self._chores.start(_later(paths), f"to the disk: {place.tree}")
 
     def _free_place(self, clone: Clone, wanted: Wanted) -> Place:
         """Before anything that would be rolled back: what is there is not ours."""
@@ -149,22 +162,28 @@ class Maker:
             self._claims.discard(claim)
 
 
+async def _later(paths: Sequence[Path]) -> None:
+    await asyncio.sleep(PAUSE)
+    await in_thread(write_out, paths)
+
+
 async def _branch(clone: Clone, note: Note) -> None:
     if not note.existing and not await in_thread(branches.begin, clone, note):
         await branches.create(clone, note)
 
 
-def _take_seat(
-    clone: Clone, base: str | None, ready: Place, place: Place, note: Note, made: Note
-) -> _Seat:
+def _take_seat(clone: Clone, base: str | None, ready: Place, place: Place, note: Note) -> _Seat:
     if not clone.is_current(base) or clone.at_hand(base) != note.base:
         return _Seat.OUTDATED
-    notes.write(clone.path, note)
+    notes.begin(clone.path, note)
     has_branch = branches.begin(clone, note)
-    _settle(clone, ready, place, made)
-    return _Seat.TAKEN if has_branch else _Seat.NO_BRANCH
+    if not has_branch:
+        place.adopt(ready, note.branch)
+        return _Seat.NO_BRANCH
+    _settle(clone, ready, place, note)
+    return _Seat.TAKEN
 
 
-def _settle(clone: Clone, ready: Place, place: Place, made: Note) -> None:
-    place.adopt(ready, made.branch)
-    notes.write(clone.path, made)
+def _settle(clone: Clone, ready: Place, place: Place, note: Note) -> Note:
+    place.adopt(ready, note.branch)
+    return notes.finish(clone.path, note)

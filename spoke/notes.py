@@ -2,55 +2,73 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-_SUFFIX: Final = ".json"
+from spoke.inplace import put
+
+_MADE: Final = ".json"
+_BEGUN: Final = ".begun"  #: half made, if nobody is at it: to be rolled back
 _REFLOG: Final = re.compile(r"0+ (?P<sha>[0-9a-f]{40,64}) .*\tcoord: (?P<session>\S+)\n?\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Written before the first step of making a worktree; `made` is set after the last one."""
+    """Written before the first step of making a worktree, whose last one is to rename it."""
 
     session: str
     repo: str
     branch: str
     base: str  #: the commit the branch began at
     existing: bool  #: the branch is older than this worktree: never delete it on a rollback
-    made: bool = False
+    made: bool = False  #: said by the name of the file, not in it
     pooled: bool = False
 
 
 _NOTE: Final = TypeAdapter(Note)
 
 
+def begin(clone: Path, note: Note) -> None:
+    """From here on the worktree is one that is half made. The note is what it will be then."""
+    put(_path(clone, note.session, _BEGUN), _text(note))
+
+
+def finish(clone: Path, note: Note) -> Note:
+    """The note that was begun is one of a worktree that is made: at once, for it is a rename."""
+    _path(clone, note.session, _BEGUN).rename(path(clone, note.session))
+    return replace(note, made=True)
+
+
 def write(clone: Path, note: Note) -> None:
-    path = _path(clone, note.session)
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(asdict(note)))
-    fresh.replace(path)
+    """Of a worktree that was made already, and is there again."""
+    _path(clone, note.session, _BEGUN).unlink(missing_ok=True)
+    fresh = _path(clone, note.session, ".new")
+    fresh.write_bytes(_text(note))
+    fresh.replace(path(clone, note.session))
 
 
 def read(clone: Path, session: str) -> Note | None:
     """None if there is no such note, or it was cut by a crash of the machine."""
-    try:
-        return _NOTE.validate_json(_path(clone, session).read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
+    for suffix in (_BEGUN, _MADE):  # in the order in which it has these names
+        with suppress(FileNotFoundError, ValidationError):
+            found = _NOTE.validate_json(_path(clone, session, suffix).read_bytes())
+            return replace(found, made=suffix == _MADE)
+    return None
 
 
 def forget(clone: Path, session: str) -> None:
-    _path(clone, session).unlink(missing_ok=True)
+    for suffix in (_BEGUN, _MADE):
+        _path(clone, session, suffix).unlink(missing_ok=True)
 
 
 def every(clone: Path) -> tuple[Note, ...]:
-    names = sorted(path.stem for path in (clone / "notes").glob(f"*{_SUFFIX}"))
+    paths = (clone / "notes").iterdir()
+    names = sorted({path.stem for path in paths if path.suffix in (_BEGUN, _MADE)})
     return tuple(note for name in names if (note := read(clone, name)) is not None)
 
 
@@ -80,5 +98,14 @@ def forget_birth(clone: Path, note: Note) -> None:
         path.unlink()
 
 
-def _path(clone: Path, session: str) -> Path:
-    return clone / "notes" / f"{session}{_SUFFIX}"
+def path(clone: Path, session: str) -> Path:
+    """The file of a worktree that is made."""
+    return _path(clone, session, _MADE)
+
+
+def _path(clone: Path, session: str, suffix: str) -> Path:
+    return clone / "notes" / f"{session}{suffix}"
+
+
+def _text(note: Note) -> bytes:
+    return _NOTE.dump_json(note, exclude={"made"})

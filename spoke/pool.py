@@ -20,7 +20,7 @@ from spoke.trash import Trash
 _log = logging.getLogger(__name__)
 
 PREFIX: Final = "pool+"  #: begins no session's name
-_PAUSE: Final = 0.2  #: seconds; the agent that just got a worktree is about to start
+PAUSE: Final = 0.2  #: seconds; the agent that just got a worktree is about to start
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Pool:
 
     async def _fill(self, clone: Clone, commit: str) -> None:
         ready = self._ready.setdefault(clone.name, deque())
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(PAUSE)
         try:
             while len(ready) < self._size:
                 ready.append(await self.make(clone, commit, niceness=NICEST))

@@ -213,5 +213,6 @@ class Worktrees:
         return gone
 
     async def _close(self) -> None:
+        await self._maker.close()
         await self._pool.close()
         await asyncio.to_thread(self._trash.close)

@@ -8,17 +8,20 @@ import os
 import struct
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
 from protocol.errors import CallError, Conflict, FailedPrecondition, InvalidArgument, NotFound
-from spoke import changes, idle, inspection, saving
+from spoke import branches, changes, idle, inspection, layout, making, notes, saving
 from spoke.clones import Clone, Clones
 from spoke.desk import Desk
 from spoke.flight import Flights
 from spoke.git import Git, GitFailed
+from spoke.making import Maker
+from spoke.notes import Note
 from spoke.place import Place
 from spoke.planning import Worktree
 from spoke.removal import Wish
@@ -388,8 +391,7 @@ async def test_what_a_dead_daemon_left_half_made_is_undone(house: House) -> None
     made = await house.make("s1")
     await house.worktrees.wait_ready(house.repo)
     clone = await house.clone()
-    note = clone.path / "notes/s1.json"
-    note.write_text(note.read_text().replace('"made": true', '"made": false'))
+    (clone.path / "notes/s1.json").rename(clone.path / "notes/s1.begun")
     for name in ("gitdir", "HEAD"):  # as after a kill between two steps
         (clone.path / "commons/worktrees/s1" / name).unlink()
     clones = Clones(house.root, Git(house.root / "home"), allow_local=True)
@@ -399,6 +401,98 @@ async def test_what_a_dead_daemon_left_half_made_is_undone(house: House) -> None
         again = await successor.make("s1", house.repo, "coord/s1", None)
         assert again == made
         assert git(again.path, "status", "--porcelain") == ""
+
+
+STEPS = {
+    "branch": (branches, "begin"),
+    "files": (Place, "adopt"),
+    "HEAD": (layout, "point"),
+    "links": (layout, "link"),
+    "note": (notes, "finish"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_daemon_that_dies_while_it_takes_a_seat_leaves_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    await house.make("warm")
+    await house.worktrees.wait_ready(house.repo)
+    with monkeypatch.context() as patch:
+        patch.setattr(*STEPS[step], Mock(side_effect=KeyError("died")))
+        patch.setattr(Maker, "undo", AsyncMock())
+        with pytest.raises(KeyError, match="died"):
+            await house.make("s1")
+    clone = await house.clone()
+    assert house.traces("s1") != []
+    clones = Clones(house.root, Git(house.root / "home"), allow_local=True)
+    async with Worktrees(house.root, clones) as successor:
+        assert house.traces("s1") == []
+        assert await clone.objects("refs/heads/coord/s1") == [None]
+        again = await successor.make("s1", house.repo, "coord/s1", None)
+        assert git(again.path, "status", "--porcelain") == ""
+        assert [left.session for left in successor.leftovers()] == ["s1", "warm"]
+
+
+@pytest.mark.parametrize("branch", ["b", "b" * 24, f"a/long/one/{'b' * 90}"])
+async def test_what_says_where_a_pooled_worktree_is_has_nothing_of_the_pool(
+    house: House, branch: str
+) -> None:
+    await house.make("warm")
+    await house.worktrees.wait_ready(house.repo)
+    made = await house.make("s1", branch)
+    assert made.pooled
+    place = house.worktrees.place(made.path)
+    assert [path.read_text() for path in place.rewritten()] == [
+        f"ref: refs/heads/{branch}\n",
+        f"{place.view}\n",
+        f"{place.tree}/.git\n",
+        f"gitdir: {place.admin}\n",
+    ]
+    assert git(made.path, "branch", "--show-current") == branch
+
+
+async def test_it_is_not_made_before_git_has_made_a_branch_that_was_left_to_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.make("warm")
+    await house.worktrees.wait_ready(house.repo)
+    clone = await house.clone()
+    create, seen = branches.create, list[Note | None]()
+
+    async def watched(clone: Clone, note: Note) -> None:
+        seen.append(notes.read(clone.path, note.session))
+        await create(clone, note)
+
+    monkeypatch.setattr(branches, "begin", Mock(return_value=False))
+    monkeypatch.setattr(branches, "create", watched)
+    made = await house.make("s1")
+    after = notes.read(clone.path, "s1")
+    assert [(note.made, note.pooled) for note in (*seen, after) if note] == [
+        (False, True),
+        (True, True),
+    ]
+    assert git(made.path, "branch", "--show-current") == "coord/s1"
+
+
+async def test_what_was_rewritten_is_brought_to_the_disk_soon(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: asyncio.Queue[set[Path]] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def noted(paths: Sequence[Path]) -> None:
+        loop.call_soon_threadsafe(written.put_nowait, set(paths))
+
+    monkeypatch.setattr(making, "PAUSE", 0)
+    monkeypatch.setattr(making, "write_out", noted)
+    clone = await house.clone()
+    for session in ("slow", "quick"):
+        made = await house.make(session)
+        files = {*house.worktrees.place(made.path).rewritten(), notes.path(clone.path, session)}
+        assert await asyncio.wait_for(written.get(), 20) == files
+        await house.worktrees.wait_ready(house.repo)
+    assert made.pooled
 
 
 # --- cancellation kills git

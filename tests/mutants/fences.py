@@ -205,6 +205,20 @@ FENCES: Final = (
         ("tests/unit/test_folder.py",),
     ),
     Mutant(
+        "half of a worktree passes for a whole one",
+        "spoke/notes.py",
+        "made=suffix == _MADE",
+        "made=True",
+        ("tests/unit/test_notes.py",),
+    ),
+    Mutant(
+        "a HEAD ends as the one before it did",
+        "spoke/inplace.py",
+        "os.ftruncate(fd, len(text))",
+        "pass",
+        ("tests/unit/test_inplace.py",),
+    ),
+    Mutant(
         "told to reconnect, it stops its agents",
         "spoke/uplink.py",
         '            case "stale_epoch":\n'
