@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -46,9 +47,9 @@ class Folder:
         self.spool = self.path / "spool"
         self.prompt = self.path / "prompt.md"
         self.credential = self.path / "credential"
-        self._word = self.path / "word"
         self.temp = self.path / "tmp"  # of an agent in a sandbox
-        self._launched = self.path / "launched"
+        self._ready = self.path / "ready"  #: the word and the socket of a supervisor to come
+        self._launched = self.path / "launched"  #: the same, when there may be one
         self._exit = self.path / "exit.json"
 
     def make(self) -> None:
@@ -59,28 +60,31 @@ class Folder:
         self.make()
         put(self.prompt, prompt.encode(errors="replace"), 0o600)
         put(self.credential, credential.encode(), 0o600)
-        put(self._word, token_hex(16).encode(), 0o600)
+        put(self._ready, os.fsencode(f"{token_hex(16)}\n{self.socket}"), 0o600)
 
     def word(self) -> str:
         """By which its supervisor knows us; who is in a sandbox cannot read it."""
-        try:
-            return self._word.read_text()
-        except FileNotFoundError:
-            return ""
+        for path in (self._ready, self._launched):  # in the order in which it has these names
+            with suppress(FileNotFoundError):
+                return _word_and_socket(path)[0]
+        return ""
 
     def mark_launched(self) -> None:
         """From here on a supervisor may have it, whether or not we live to hear of that.
 
-        A link, for that is made whole or not at all.
+        What a daemon after us must know was written before, and gets the name that says so: it is
+        there whole or not at all, and no new file is waited for.
         """
-        self._launched.symlink_to(self.socket)
+        self._ready.rename(self._launched)
 
     def was_launched(self) -> bool:
         """Whether it was; from then on ``socket`` is where that supervisor was told to listen."""
         try:
-            self.socket = self._launched.readlink()
+            _, socket = _word_and_socket(self._launched)
         except FileNotFoundError:
             return False
+        if socket:  # else the machine died before this was on its disk, and the supervisor with it
+            self.socket = Path(socket)
         return True
 
     def supervisor(self) -> Mapping[str, object] | None:
@@ -168,6 +172,11 @@ class Folder:
                 return os.pread(spool.fileno(), len(text), max(0, size - len(text))) == text
         except FileNotFoundError:
             return False
+
+
+def _word_and_socket(path: Path) -> tuple[str, str]:
+    word, _, socket = os.fsdecode(path.read_bytes()).partition("\n")
+    return word, socket
 
 
 def _contents(reader: Reader) -> Contents:

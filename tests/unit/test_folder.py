@@ -94,13 +94,31 @@ def test_a_long_state_path_still_has_short_sockets(tmp_path: Path) -> None:
 
 def test_the_socket_is_where_the_supervisor_was_told(folder: Folder, tmp_path: Path) -> None:
     told = folder.socket
-    assert not folder.was_launched()
-    folder.mark_launched()
-    assert (folder.path / "launched").readlink() == told  # a link is never there by half
+    folder.furnish("prompt", "token")
+    word = folder.word()
     again = Folder(Places(tmp_path / "state"), Key("s1", 1))
     again.socket = tmp_path / "elsewhere"
+    assert not again.was_launched()
+    folder.mark_launched()
     assert again.was_launched()
     assert again.socket == told
+    assert again.word() == folder.word() == word != ""
+
+
+def test_that_it_was_launched_is_known_though_the_disk_lost_the_rest(folder: Folder) -> None:
+    folder.furnish("prompt", "token")
+    folder.mark_launched()
+    os.truncate(folder.path / "launched", 0)
+    usual = folder.socket
+    assert folder.was_launched()
+    assert (folder.socket, folder.word()) == (usual, "")
+
+
+def test_no_file_is_made_between_what_it_is_given_and_its_launch(folder: Folder) -> None:
+    folder.furnish("prompt", "token")
+    before = {path.stat().st_ino for path in folder.path.iterdir()}
+    folder.mark_launched()
+    assert {path.stat().st_ino for path in folder.path.iterdir()} == before
 
 
 def test_furnished_again_it_has_nothing_of_the_first_time(folder: Folder) -> None:
