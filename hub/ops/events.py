@@ -17,6 +17,7 @@ async def events(desk: Desk, asked: Asked[EventsParams]) -> EventsEnd:
     seq = params.after
     if params.tail is not None:
         seq = max(seq, story.last_seq - params.tail)
+    end = story.last_seq  # of what is there now: an agent may speak faster than anybody reads
     with desk.feed.reading(id) as bell:
         while True:
             while batch := await desk.feed.after(id, story, seq):
@@ -24,10 +25,13 @@ async def events(desk: Desk, asked: Asked[EventsParams]) -> EventsEnd:
                 chosen = [one for one in batch if wanted is None or one.kind in wanted]
                 if chosen:
                     await asked.context.emit({"events": chosen})  # the shape of EventBatch
-                if desk.feed.is_last(id, seq) and batch[-1].kind != "exited":
+                if not params.follow:
+                    if seq >= end:
+                        break
+                elif desk.feed.is_last(id, seq) and batch[-1].kind != "exited":
                     await bell.wait()  # what another hub may have stored is looked for then
             story = await desk.store.sessions.story(id)
-            if story.last_seq > seq:
+            if story.last_seq > seq and (params.follow or story.state.ended):
                 continue
             if not params.follow or story.state.ended:
                 return EventsEnd(last_seq=seq, state=story.state)
