@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -134,12 +136,10 @@ async def test_fault_04_no_hub_for_long(here: Town, repo: str) -> None:
 
 
 def _leaders(pids: set[int]) -> set[int]:
-    """Those that are shells: their `sleep` comes and goes."""
+    """The agents: what they fork comes and goes, and looks like them until it is a `sleep`."""
     found: set[int] = set()
     for pid in pids:
-        try:
-            if b"line $n" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        with suppress(OSError):
+            if os.getsid(pid) == pid:
                 found.add(pid)
-        except OSError:
-            continue
     return found
