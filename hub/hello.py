@@ -111,9 +111,24 @@ async def _welcome_spoke(
     if spoke.spoke_id != peer.principal.id:
         raise PermissionDenied("WRONG_SPOKE", "signed by one spoke, said by another")
     moved = await _take_the_place_of_the_old(desk, peer, spoke)
-    greeted = await desk.store.exchange.greet(
-        spoke, hello.version, desk.settings.lease_seconds, desk.instance
+    greeting = asyncio.ensure_future(
+        desk.store.exchange.greet(spoke, hello.version, desk.settings.lease_seconds, desk.instance)
     )
+    try:
+        epoch, verdicts = await _greet(desk, peer, spoke, greeting)
+    except BaseException:  # its link is lost already: from now on its lease runs
+        greeting.add_done_callback(lambda done: _let_go(desk, spoke.spoke_id, done))
+        raise
+    if moved:
+        desk.bells.ring(HUBS)  # the hub that held it before lets it go
+    logger.info("spoke %s is here, epoch %d", peer.principal.name, epoch)
+    return epoch, verdicts
+
+
+async def _greet(
+    desk: Desk, peer: Peer, spoke: SpokeHello, greeting: asyncio.Future[Greeted | None]
+) -> tuple[int, list[Verdict]]:
+    greeted = await asyncio.shield(greeting)
     if greeted is None:
         raise PermissionDenied("SPOKE_REVOKED", f"the spoke {peer.principal.name} was revoked")
     verdicts = await _reconcile(desk, spoke, greeted)
@@ -124,10 +139,15 @@ async def _welcome_spoke(
     _check_newest(desk, peer.spoke)
     # Its first order needs an answer of the database, so it leaves after this welcome.
     desk.spokes.connect(desk.links.node, peer.spoke)
-    if moved:
-        desk.bells.ring(HUBS)  # the hub that held it before lets it go
-    logger.info("spoke %s is here, epoch %d", peer.principal.name, greeted.epoch)
     return greeted.epoch, verdicts
+
+
+def _let_go(desk: Desk, spoke_id: str, greeting: asyncio.Future[Greeted | None]) -> None:
+    """The database believes that we hold a link that never came to be."""
+    if greeting.cancelled() or greeting.exception() is not None:
+        return
+    if (greeted := greeting.result()) is not None:
+        desk.spokes.leave(spoke_id, greeted.epoch)
 
 
 async def _take_the_place_of_the_old(desk: Desk, peer: Peer, spoke: SpokeHello) -> bool:

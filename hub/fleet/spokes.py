@@ -77,9 +77,13 @@ class Spokes:
     def disconnect(self, spoke: Connected) -> None:
         if spoke.dispatcher is not None:
             spoke.dispatcher.cancel()
-        self._left.add((spoke.spoke_id, spoke.epoch))
+        self.leave(spoke.spoke_id, spoke.epoch)
         if self._connected.get(spoke.spoke_id) is spoke:
             del self._connected[spoke.spoke_id]
+
+    def leave(self, spoke_id: str, epoch: int) -> None:
+        """That connection has ended, or never came to be."""
+        self._left.add((spoke_id, epoch))
 
     def link_of(self, spoke_id: str | None) -> LinkId:
         """Raises Unavailable when the spoke is not connected here."""

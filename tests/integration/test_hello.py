@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 import coord
-from hub.app import serve
+from hub.app import RunningHub, serve
 from hub.settings import HubSettings
+from hub.store import Store
 from protocol.ops.wire import InventoryItem
 from spoke import identity
 from spoke.settings import SpokeSettings
 from tests.security import people
 from tests.support.hand import Hand
-from tests.support.world import free_port
+from tests.support.world import PATIENCE, free_port
 
 
 @pytest.fixture
@@ -69,3 +71,31 @@ async def test_a_start_that_never_reached_a_disk_is_told_again(
             async with hand.connected():
                 again = await hand.next()
             assert (again["seq"], again["kind"]) == (first["seq"], "start")
+
+
+async def test_the_lease_runs_of_a_link_that_is_lost_while_it_is_greeted(
+    running_hub: RunningHub, hand: Hand, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database has it as held by this hub, which would have kept it for ever."""
+    greeted = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        greeted.set()
+        await asyncio.Event().wait()
+
+    await hand.join(running_hub)
+    monkeypatch.setattr(people.desk_of(running_hub).store.outbox, "acked", hang)
+    coming = asyncio.create_task(_come(hand))
+    await greeted.wait()
+    [spoke] = await store.exchange.spokes()
+    link = (spoke.spoke_id, 1)
+    assert await store.fleet.held([link]) == {spoke.spoke_id: False}, "it is held, its time stands"
+    coming.cancel()
+    async with asyncio.timeout(PATIENCE):
+        while await store.fleet.held([link]) != {spoke.spoke_id: True}:
+            await asyncio.sleep(0.05)
+
+
+async def _come(hand: Hand) -> None:
+    async with hand.connected():
+        raise AssertionError("it was welcome")
