@@ -59,5 +59,5 @@ def _refused(failure: GitFailed) -> str:
     if said is None:
         return failure.message
     if said["why"] == _MOVED:
-        return "something else is there by now, which was left alone"
+        return "the repository has another state there by now, which was left alone"
     return f"the repository refused it: {said['why']}"

@@ -29,6 +29,9 @@ ORDERS_AT_ONCE = 64
 ORDERS_SECONDS = 30.0
 ORDERS_BYTES = MAX_FRAME_BYTES // 4  # of text, which may be written with more
 M = TypeVar("M", bound=BaseModel)
+_BODIES: dict[str, type[MessageOrder | AnswerOrder | StopOrder]] = {
+    "message": MessageOrder, "answer": AnswerOrder, "stop": StopOrder,
+}  # fmt: skip
 _SPEC: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 
 
@@ -231,12 +234,8 @@ class Spokes:
         body: StartOrder | MessageOrder | AnswerOrder | StopOrder | None = None
         if row.kind == "start":
             body = await self._start(spoke, row)
-        elif row.kind == "message":
-            body = MessageOrder.model_validate(row.body)
-        elif row.kind == "answer":
-            body = AnswerOrder.model_validate(row.body)
-        elif row.kind == "stop":
-            body = StopOrder.model_validate(row.body)
+        elif (shape := _BODIES.get(row.kind)) is not None:
+            body = shape.model_validate(row.body)
         return Order.model_validate({
             "seq": row.seq, "kind": row.kind, "session_id": row.session_id, "attempt": row.attempt,
             "body": body,

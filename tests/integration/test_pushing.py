@@ -115,15 +115,27 @@ class _Hub:
         self.told.append(report)
 
 
-async def test_what_the_repository_did_not_take_at_the_end_it_gets_later(ground: Ground) -> None:
+def _told(ground: Ground) -> _Hub:
     hub = _Hub()
     ground.saves.start()
     ground.saves.reports.connect(hub)
+    return hub
+
+
+async def _ended_while_away(ground: Ground) -> Path:
+    """The first attempt ends while the repository is not there; where it is instead. It is tried
+    again soon."""
     away = ground.repo.rename(ground.repo.with_name("away"))
     await asyncio.sleep(0)  # their clocks have begun, at a minute
     ground.saves.every = 0.05
     ground.write("one\n")
     await ground.first.settle()
+    return away
+
+
+async def test_what_the_repository_did_not_take_at_the_end_it_gets_later(ground: Ground) -> None:
+    hub = _told(ground)
+    away = await _ended_while_away(ground)
     await until(lambda: any(one.why for one in hub.told), "the hub knows that it was not sent")
     assert all(one.final and not one.pushed for one in hub.told)
     away.rename(ground.repo)
@@ -134,25 +146,19 @@ async def test_what_the_repository_did_not_take_at_the_end_it_gets_later(ground:
 
 async def test_what_another_spoke_has_sent_meanwhile_is_left_alone(ground: Ground) -> None:
     """The session went on elsewhere; nobody told this spoke, whose attempt had ended."""
-    hub = _Hub()
-    ground.saves.start()
-    ground.saves.reports.connect(hub)
-    away = ground.repo.rename(ground.repo.with_name("away"))
-    await asyncio.sleep(0)  # their clocks have begun, at a minute
-    ground.saves.every = 0.05
-    ground.write("one\n")
-    await ground.first.settle()
+    hub = _told(ground)
+    away = await _ended_while_away(ground)
     newer = git(away, "commit-tree", "-m", "elsewhere", "HEAD^{tree}")
     git(away, "update-ref", REF, newer)
     away.rename(ground.repo)
-    await until(lambda: hub.told[-1].why.startswith("something else is there"), "the hub knows")
+    await until(
+        lambda: hub.told[-1].why.startswith("the repository has another state"), "the hub knows"
+    )
     assert git(ground.repo, "rev-parse", REF) == newer
 
 
 async def test_why_the_repository_refuses_is_said_in_its_own_words(ground: Ground) -> None:
-    hub = _Hub()
-    ground.saves.start()
-    ground.saves.reports.connect(hub)
+    hub = _told(ground)
     git(ground.repo, "config", "receive.hideRefs", "refs/coord")
     ground.write("one\n")
     await ground.first.settle()
@@ -161,11 +167,7 @@ async def test_why_the_repository_refuses_is_said_in_its_own_words(ground: Groun
 
 
 async def test_what_is_not_the_newest_any_more_is_not_sent_later(ground: Ground) -> None:
-    away = ground.repo.rename(ground.repo.with_name("away"))
-    await asyncio.sleep(0)  # their clocks have begun, at a minute
-    ground.saves.every = 0.05
-    ground.write("one\n")
-    await ground.first.settle()
+    away = await _ended_while_away(ground)
     assert "last push of" in _busy()
     ground.write("one\ntwo\n")
     async with ground.saves.turns.alone(REF):  # no try that began before may end after
