@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class Kept:
         self._root = root
         self.days = days
         self._most = most
+        self._hands = threading.Lock()  #: who counts and throws away is a thread of its own
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def keep(self, place: Place, bounds: Bounds, entry: Entry) -> bool:
@@ -60,20 +62,21 @@ class Kept:
         A link in the place of its files is moved itself. Raises OSError.
         """
         folder = self._root / entry.id
-        folder.mkdir(mode=0o700)
-        self._write(entry)
-        existed = True
-        try:
-            with bounds.folder(entry.clone) as mine:
-                os.rename(entry.note.session, folder / "tree", src_dir_fd=mine)
-        except FileNotFoundError:
-            existed = False
-        for part, path in (("admin", place.admin), ("view", place.view)):
-            with contextlib.suppress(FileNotFoundError):
-                path.rename(folder / part)
-        if not any(os.path.lexists(folder / part) for part in _PARTS):
-            self._drop(folder)
-        return existed
+        with self._hands:
+            folder.mkdir(mode=0o700)
+            self._write(entry)
+            existed = True
+            try:
+                with bounds.folder(entry.clone) as mine:
+                    os.rename(entry.note.session, folder / "tree", src_dir_fd=mine)
+            except FileNotFoundError:
+                existed = False
+            for part, path in (("admin", place.admin), ("view", place.view)):
+                with contextlib.suppress(FileNotFoundError):
+                    path.rename(folder / part)
+            if not any(os.path.lexists(folder / part) for part in _PARTS):
+                self._drop(folder)
+            return existed
 
     def every(self) -> tuple[Entry, ...]:
         """Newest first."""
@@ -91,19 +94,21 @@ class Kept:
         return entry
 
     def give_back(self, entry: Entry, place: Place) -> None:
-        """Moves it to where it was. Raises `Conflict` WORKTREE_EXISTS."""
+        """Moves it to where it was. Raises `Conflict` WORKTREE_EXISTS, `NotFound` NOT_IN_TRASH."""
         if place.occupied():
             raise Conflict(
                 "WORKTREE_EXISTS",
                 f"the place of {entry.note.session}'s worktree is not empty",
                 advice=f"coordctl cleanup {entry.note.session}",
             )
-        folder = self._root / entry.id
-        for part, path in (("view", place.view), ("tree", place.tree), ("admin", place.admin)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                (folder / part).rename(path)
-        self._drop(folder)
+        with self._hands:
+            self.find(entry.id)  # it may have become too old at this moment
+            folder = self._root / entry.id
+            for part, path in (("view", place.view), ("tree", place.tree), ("admin", place.admin)):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    (folder / part).rename(path)
+            self._drop(folder)
 
     def tidy(self, trash: Trash) -> None:
         """Throws away what is too old, then the oldest until the rest fits. Takes its time."""
@@ -113,11 +118,12 @@ class Kept:
             room -= counted.bytes or 0
             if entry.at < too_old or room < 0:
                 _log.info("%s leaves the trash", entry.id)
-                trash.throw(self._root / entry.id)
+                with self._hands:
+                    trash.throw(self._root / entry.id)
 
     def _count(self, entry: Entry) -> Entry:
         counted = dataclasses.replace(entry, bytes=sum(_sizes(self._root / entry.id)))
-        with contextlib.suppress(OSError):
+        with self._hands, contextlib.suppress(OSError):
             self._write(counted)
         return counted
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from protocol.errors import NotFound
 from spoke.kept import Kept, new_entry
 from spoke.notes import Note
+from spoke.place import Place
 from spoke.trash import Trash
 
 DAY = 86_400.0
@@ -61,3 +64,61 @@ def test_the_thread_that_erases_tidies_first(tmp_path: Path) -> None:
         trash.close()
     assert [entry.note.session for entry in kept.every()] == ["new"]
     assert list((tmp_path / "trash").iterdir()) == []
+
+
+class _Watched:
+    """A lock that tells when somebody finds it taken."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.is_waited_for = threading.Event()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            self.is_waited_for.set()
+            self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_what_is_given_back_at_the_moment_in_which_it_is_counted_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, trash = Kept(tmp_path / "kept"), Trash(tmp_path / "trash")
+    _remove(kept, tmp_path / "kept", "ses_1", 1.0)
+    hands = _Watched()
+    monkeypatch.setattr(kept, "_hands", hands)
+    unlink = Path.unlink
+
+    def tidy() -> None:
+        kept.tidy(trash)
+        hands.is_waited_for.set()
+
+    tidying = threading.Thread(target=tidy)
+
+    def counted_meanwhile(path: Path, *, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok=missing_ok)
+        if path.name == "entry.json":  # one that is being counted has been read before
+            tidying.start()
+            assert hands.is_waited_for.wait(60)
+
+    [entry] = kept.every()
+    monkeypatch.setattr(kept, "every", lambda: (entry,))
+    monkeypatch.setattr(Path, "unlink", counted_meanwhile)
+    place = Place(tmp_path / "back/tree", tmp_path / "back/view", tmp_path / "back/admin")
+    kept.give_back(entry, place)
+    tidying.join(60)
+    assert (place.tree / "file").exists()
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_what_was_thrown_away_meanwhile_is_not_given_back(tmp_path: Path) -> None:
+    kept, trash = Kept(tmp_path / "kept", days=0.5), Trash(tmp_path / "trash")
+    _remove(kept, tmp_path / "kept", "ses_1", 1.0)
+    [entry] = kept.every()
+    kept.tidy(trash)
+    place = Place(tmp_path / "back/tree", tmp_path / "back/view", tmp_path / "back/admin")
+    with pytest.raises(NotFound, match="NOT_IN_TRASH"):
+        kept.give_back(entry, place)
+    assert not place.occupied()
