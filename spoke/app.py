@@ -13,6 +13,7 @@ from protocol import tokens
 from protocol.ops.spokes import Enrolled
 from spoke import attempts, authors, enrollment, groups, identity, inventory, link, lock, trial
 from spoke.attempts import Attempts
+from spoke.blanks import Blanks
 from spoke.clones import Clones
 from spoke.connection import Exchange
 from spoke.contact import Contact
@@ -103,8 +104,10 @@ async def _house(settings: SpokeSettings, mine: Identity, holds: Found) -> Async
         born_in = groups.find(places.state)
         if born_in is not None:
             stack.callback(groups.leave, born_in)
-        supervisors = Supervisors(spares=settings.spares, groups=born_in)
+        supervisors = Supervisors(spares=settings.spares, groups=born_in, doors=places.run)
         stack.push_async_callback(supervisors.close)
+        blanks = Blanks(places.blanks)
+        stack.push_async_callback(blanks.close)
         uplink = Uplink()
         stack.push_async_callback(uplink.close)
         saves = Saves(worktrees, settings.save_ms / 1_000, settings.push_saves)
@@ -116,6 +119,7 @@ async def _house(settings: SpokeSettings, mine: Identity, holds: Found) -> Async
             settings=settings,
             worktrees=worktrees,
             supervisors=supervisors,
+            blanks=blanks,
             uplink=uplink,
             saves=saves,
             journal=journal,
@@ -130,6 +134,7 @@ async def _house(settings: SpokeSettings, mine: Identity, holds: Found) -> Async
         held = Attempts(rooms)
         stack.push_async_callback(held.close)
         supervisors.warm()
+        blanks.start()
         await held.take_over()
         contact = Contact(places.contact)
         pulse = stack.enter_context(Pulse(mine, identity.own_key(places), contact))

@@ -11,14 +11,16 @@ from spoke.clones import Clone
 from spoke.flight import in_thread
 from spoke.git import GitFailed
 from spoke.notes import Note
+from spoke.papers import Papers
 
 _NOWHERE: Final = "0" * 40
 _TAKEN: Final = ("reference already exists", "exists; cannot create", "there is a non-empty dir")
 
 
-def begin(clone: Clone, note: Note) -> bool:
+def begin(clone: Clone, note: Note, papers: Papers | None = None) -> bool:
     """Makes the branch at its base without git, for files are all it is. False: git must see."""
-    return newborn.write(clone.path, note.branch, note.base, notes.reflog_word(note.session))
+    word = notes.reflog_word(note.session)
+    return newborn.write(clone.path, note.branch, note.base, word, papers)
 
 
 async def create(clone: Clone, note: Note) -> None:

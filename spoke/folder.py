@@ -25,6 +25,15 @@ from spoke.spool import Entry, Kind, Reader, Record, Writer
 from spoke.supervisor.assignment import encode
 from spoke.sweep import boot_id, is_alive
 
+#: Of each attempt; the last becomes supervisor.json.
+FILES: Final = (
+    "prompt.md",
+    "credential",
+    "ready",
+    "supervisor.log",
+    "spool",
+    "supervisor.json.new",
+)
 _SETTLED: Final = (Kind.DELIVERED, Kind.UNDELIVERED)
 
 
@@ -55,12 +64,22 @@ class Folder:
     def make(self) -> None:
         self.path.mkdir(mode=0o700, exist_ok=True)
 
-    def furnish(self, prompt: str, credential: str) -> None:
-        """The directory, and in it what the agent is given."""
-        self.make()
+    def furnish(self, prompt: str, credential: str, blank: Path | None = None) -> None:
+        """The directory, and in it what the agent is given. ``blank``: one that has the `FILES`."""
+        if blank is None or not self._take(blank):
+            self.make()
         put(self.prompt, prompt.encode(errors="replace"), 0o600)
         put(self.credential, credential.encode(), 0o600)
         put(self._ready, os.fsencode(f"{token_hex(16)}\n{self.socket}"), 0o600)
+
+    def _take(self, blank: Path) -> bool:
+        """False: there is one already, of a try before."""
+        try:
+            blank.rename(self.path)
+        except OSError:
+            shutil.rmtree(blank, ignore_errors=True)
+            return False
+        return True
 
     def word(self) -> str:
         """By which its supervisor knows us; who is in a sandbox cannot read it."""

@@ -12,6 +12,7 @@ share objects, refs and reflogs, and nothing else:
                      looks for in one place. A worktree that an agent adds by itself takes
                      commons/ for its common directory: a view whose config stays empty.
       notes/         what the daemon knows of each worktree
+      papers/        what those of the pool will need, see `papers`
     views/<repo>/<session>/                   the agent's view: config, hooks and info of its own
     worktrees/<repo>/<session>/               the files
     pool/<repo>/<name>/                       worktrees nobody has yet

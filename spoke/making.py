@@ -75,7 +75,7 @@ class Maker:
                 wanted.session, clone.url, wanted.branch, commit, existing=False, pooled=True
             )
             try:
-                seat = await in_thread(_take_seat, clone, wanted.base, pooled.place, place, note)
+                seat = await in_thread(_take_seat, clone, wanted.base, pooled, place, note)
                 if seat is _Seat.NO_BRANCH:
                     await branches.create(clone, note)
                     await in_thread(notes.finish, clone.path, note)
@@ -86,7 +86,7 @@ class Maker:
             self._pool.give_back(clone, pooled)
             return None
         self._pool.refill(clone, commit)
-        self._write_out(clone, place, note)
+        self._write_out(clone, place, note, pooled)
         return dataclasses.replace(note, made=True)
 
     async def make(self, clone: Clone, wanted: Wanted) -> Note:
@@ -114,6 +114,7 @@ class Maker:
         gone = await in_thread(discard, places, self._trash)
         await branches.give_back(clone, note)
         if gone:
+            await in_thread(_discard_papers, pooled)
             await in_thread(notes.forget, clone.path, note.session)
 
     async def _carry_out(self, clone: Clone, place: Place, making: _Making) -> Note:
@@ -122,7 +123,7 @@ class Maker:
         await in_thread(notes.begin, clone.path, note)
         ready = await both(_branch(clone, note), self._files(clone, making))
         made = await in_thread(_settle, clone, ready.place, place, note)
-        self._write_out(clone, place, note)
+        self._write_out(clone, place, note, ready)
         return made
 
     async def _files(self, clone: Clone, making: _Making) -> Pooled:
@@ -137,10 +138,10 @@ class Maker:
             await restoring.lay_out(clone, pooled.place, making.plan.back)
         return pooled
 
-    def _write_out(self, clone: Clone, place: Place, note: Note) -> None:
+    def _write_out(self, clone: Clone, place: Place, note: Note, pooled: Pooled) -> None:
         """Soon: so that a machine that dies has it in one piece. See `inplace.write_out`."""
         paths = (*place.rewritten(), notes.path(clone.path, note.session))
-        self._chores.start(_later(paths), f"to the disk: {place.tree}")
+        self._chores.start(_later(paths, pooled), f"to the disk: {place.tree}")
 
     def _free_place(self, clone: Clone, wanted: Wanted) -> Place:
         """Before anything that would be rolled back: what is there is not ours."""
@@ -162,9 +163,16 @@ class Maker:
             self._claims.discard(claim)
 
 
-async def _later(paths: Sequence[Path]) -> None:
+async def _later(paths: Sequence[Path], pooled: Pooled) -> None:
     await asyncio.sleep(PAUSE)
+    await in_thread(_discard_papers, pooled)
     await in_thread(write_out, paths)
+
+
+def _discard_papers(pooled: Pooled | None) -> None:
+    """What was not used of them."""
+    if pooled is not None and pooled.papers is not None:
+        pooled.papers.discard()
 
 
 async def _branch(clone: Clone, note: Note) -> None:
@@ -172,15 +180,16 @@ async def _branch(clone: Clone, note: Note) -> None:
         await branches.create(clone, note)
 
 
-def _take_seat(clone: Clone, base: str | None, ready: Place, place: Place, note: Note) -> _Seat:
+def _take_seat(clone: Clone, base: str | None, ready: Pooled, place: Place, note: Note) -> _Seat:
     if not clone.is_current(base) or clone.at_hand(base) != note.base:
         return _Seat.OUTDATED
-    notes.begin(clone.path, note)
-    has_branch = branches.begin(clone, note)
+    papers = ready.papers
+    notes.begin(clone.path, note, papers.note if papers else None)
+    has_branch = branches.begin(clone, note, papers)
     if not has_branch:
-        place.adopt(ready, note.branch)
+        place.adopt(ready.place, note.branch)
         return _Seat.NO_BRANCH
-    _settle(clone, ready, place, note)
+    _settle(clone, ready.place, place, note)
     return _Seat.TAKEN
 
 

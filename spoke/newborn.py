@@ -9,35 +9,42 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+from spoke.inplace import put
+from spoke.papers import Papers
+
+T = TypeVar("T")
 
 _WHO: Final = "coord <coord@localhost>"
 _NOWHERE: Final = "0" * 40
 
 
-def write(clone: Path, branch: str, commit: str, word: str) -> bool:
-    """Make the branch at ``commit``; its reflog says ``word``. False: git must see to it."""
+def write(clone: Path, branch: str, commit: str, word: str, papers: Papers | None = None) -> bool:
+    """Make the branch at ``commit``; its reflog says ``word``. False: git must see to it.
+
+    ``papers``: drawn up for this commit.
+    """
     ref = clone / "refs/heads" / branch
     if len(commit) != len(_NOWHERE) or _is_packed(clone, branch):
         return False
     lock = ref.with_name(f"{ref.name}.lock")
     try:
-        held = _open(lock, os.O_EXCL)
+        _link(papers.branch, lock) if papers else _write_lock(lock, commit)
     except OSError:
         return False
     is_born = False
     try:
         if not os.path.lexists(ref):
-            os.write(held, f"{commit}\n".encode())
-            os.fsync(held)
-            _write_reflog(clone, branch, commit, word)
+            _write_reflog(clone, branch, _birth(commit, word), papers)
             lock.rename(ref)
             is_born = True
     except OSError:
         return False
     finally:
-        os.close(held)
         if not is_born:  # else the name is free, and what has it by now is another's
             lock.unlink(missing_ok=True)
     return is_born
@@ -55,20 +62,52 @@ def _is_packed(clone: Path, branch: str) -> bool:
     return any(name.encode() in packed for name in names)
 
 
-def _write_reflog(clone: Path, branch: str, commit: str, word: str) -> None:
-    line = f"{_NOWHERE} {commit} {_WHO} {int(time.time())} +0000\t{word}\n"
-    log = _open(clone / "logs/refs/heads" / branch, os.O_APPEND)
+def _birth(commit: str, word: str) -> bytes:
+    return f"{_NOWHERE} {commit} {_WHO} {int(time.time())} +0000\t{word}\n".encode()
+
+
+def _write_lock(lock: Path, commit: str) -> None:
+    held = _open(lock, os.O_EXCL)
     try:
-        os.write(log, line.encode())
+        os.write(held, f"{commit}\n".encode())
+        os.fsync(held)
+    except OSError:
+        lock.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(held)
+
+
+def _write_reflog(clone: Path, branch: str, line: bytes, papers: Papers | None) -> None:
+    path = clone / "logs/refs/heads" / branch
+    if papers is not None:
+        put(papers.log, line)
+        with suppress(FileExistsError):  # of a branch of this name that is gone: it goes on
+            _link(papers.log, path)
+            return
+    log = _open(path, os.O_APPEND)
+    try:
+        os.write(log, line)
     finally:
         os.close(log)
 
 
+def _link(made: Path, path: Path) -> None:
+    """Give it this name, which nothing may have: a rename would replace what has it."""
+    _in_folder(path, lambda: os.link(made, path))
+    made.unlink()
+
+
 def _open(path: Path, flags: int) -> int:
-    """To write to it; the folders above it are made if they are not there."""
+    """To write to it."""
     flags |= os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+    return _in_folder(path, lambda: os.open(path, flags, 0o666))
+
+
+def _in_folder(path: Path, make: Callable[[], T]) -> T:
+    """The folders above ``path`` are made if they are not there."""
     try:
-        return os.open(path, flags, 0o666)
+        return make()
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, flags, 0o666)
+        return make()

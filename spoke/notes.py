@@ -33,9 +33,15 @@ class Note:
 _NOTE: Final = TypeAdapter(Note)
 
 
-def begin(clone: Path, note: Note) -> None:
-    """From here on the worktree is one that is half made. The note is what it will be then."""
-    put(_path(clone, note.session, _BEGUN), _text(note))
+def begin(clone: Path, note: Note, blank: Path | None = None) -> None:
+    """From here on the worktree is one that is half made. The note is what it will be then.
+
+    ``blank``: a file to write it on, which is there already.
+    """
+    path = _path(clone, note.session, _BEGUN)
+    put(blank or path, _text(note))
+    if blank is not None:
+        blank.rename(path)
 
 
 def finish(clone: Path, note: Note) -> Note:

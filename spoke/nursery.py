@@ -20,15 +20,18 @@ _CHUNK: Final = 4096
 # Without the interpreter's teardown, which would take ten times as long as the end itself.
 _BOOT: Final = (
     "import os, sys; sys.path.append({root!r}); "
-    "from spoke.supervisor.nursery import main; main({groups!r}); os._exit(0)"
+    "from spoke.supervisor.nursery import main; main({groups!r}, {doors!r}); os._exit(0)"
 )
 
 
 class Nursery:
-    """``root`` is the folder that holds the spoke package, ``groups`` where control groups go."""
+    """``root`` is the folder that holds the spoke package, ``groups`` where control groups go,
+    ``doors`` where the sockets of those without work are."""
 
-    def __init__(self, root: Path, groups: Path | None) -> None:
-        self._boot = _BOOT.format(root=str(root), groups=None if groups is None else str(groups))
+    def __init__(self, root: Path, groups: Path | None, doors: Path | None) -> None:
+        self._boot = _BOOT.format(
+            root=str(root), groups=groups and str(groups), doors=doors and str(doors)
+        )
         self._pid: int | None = None
         self._requests: socket.socket | None = None
 

@@ -14,6 +14,7 @@ from protocol.sandbox import Sandbox
 from spoke import environment, mission
 from spoke.agents import table
 from spoke.agents.agent import Plan
+from spoke.blanks import Blanks
 from spoke.environment import Bearings
 from spoke.first_starts import FirstStarts
 from spoke.flight import both, in_thread
@@ -45,6 +46,7 @@ class Rooms:
     settings: SpokeSettings
     worktrees: Worktrees
     supervisors: Supervisors
+    blanks: Blanks
     uplink: Uplink
     saves: Saves
     journal: Journal
@@ -101,7 +103,8 @@ async def make(key: Key, order: StartOrder, folder: Folder, rooms: Rooms) -> Out
 async def _furnish(
     key: str, order: StartOrder, folder: Folder, rooms: Rooms, plan: Plan, level: Sandbox
 ) -> None:
-    await in_thread(folder.furnish, instructed(order, plan), order.credential)
+    text = instructed(order, plan)
+    await in_thread(folder.furnish, text, order.credential, rooms.blanks.take())
     if not plan.before_first:
         return
     if level != "off":

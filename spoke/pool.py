@@ -6,14 +6,15 @@ import asyncio
 import logging
 import os
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from protocol.errors import CallError
 from spoke.clones import Clone
-from spoke.flight import until_done
+from spoke.flight import in_thread, until_done
 from spoke.idle import NICEST
+from spoke.papers import Papers, discard_all
 from spoke.place import Place
 from spoke.trash import Trash
 
@@ -29,6 +30,7 @@ class Pooled:
 
     place: Place
     commit: str
+    papers: Papers | None = None  #: none for one that is made while it is waited for
 
 
 class Pool:
@@ -90,6 +92,7 @@ class Pool:
         for folder in ("pool", "views"):
             for path in (self._root / folder / clone.name).glob(f"{PREFIX}*"):
                 self._trash.throw(path)
+        discard_all(clone)
 
     async def make(self, clone: Clone, commit: str, *, niceness: int = 0) -> Pooled:
         """A new one, for somebody who waits for it; nothing is left if it fails."""
@@ -102,11 +105,21 @@ class Pool:
             raise
         return Pooled(place, commit)
 
+    async def _make_ready(self, clone: Clone, commit: str) -> Pooled:
+        made = await self.make(clone, commit, niceness=NICEST)
+        papers = Papers.of(clone.path, made.place.admin.name)
+        try:
+            await in_thread(papers.draw_up, commit)
+        except OSError:
+            await in_thread(made.place.discard, self._trash)
+            raise
+        return replace(made, papers=papers)
+
     async def _fill(self, clone: Clone, commit: str) -> None:
         ready = self._ready.setdefault(clone.name, deque())
         await asyncio.sleep(PAUSE)
         try:
             while len(ready) < self._size:
-                ready.append(await self.make(clone, commit, niceness=NICEST))
+                ready.append(await self._make_ready(clone, commit))
         except (CallError, OSError) as error:
             _log.warning("the pool of %s is short: %s", clone.name, error)

@@ -42,13 +42,21 @@ class Started:
 class Supervisors:
     """Starts one supervisor per attempt; ``root`` is the folder that holds the spoke package.
 
-    Each is in a control group of its own, if there is a folder for such ``groups``.
+    Each is in a control group of its own, if there is a folder for such ``groups``. ``doors`` is
+    the folder of the sockets that assignments name: then a spare has its own there already.
 
     Spares die with this process; a supervisor that has its assignment does not.
     """
 
-    def __init__(self, root: Path = _ROOT, spares: int = 1, *, groups: Path | None = None) -> None:
-        self._nursery = Nursery(root, groups)
+    def __init__(
+        self,
+        root: Path = _ROOT,
+        spares: int = 1,
+        *,
+        groups: Path | None = None,
+        doors: Path | None = None,
+    ) -> None:
+        self._nursery = Nursery(root, groups, doors)
         self._wanted = spares
         self._spares: list[Newborn] = []
         self._refill: asyncio.Task[None] | None = None

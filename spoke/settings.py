@@ -85,6 +85,11 @@ class Places:
         return self.state / "attempts"
 
     @property
+    def blanks(self) -> Path:
+        """Of attempts to come."""
+        return self.state / "blanks"
+
+    @property
     def conversations(self) -> Path:
         """The locks of those that agents are in."""
         return self.state / "conversations"

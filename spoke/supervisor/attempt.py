@@ -59,7 +59,8 @@ class Attempt:
         write_whole(f"{self._folder}/supervisor.json", cradle.identity)
         self._selector = cradle.selector
         word = assignment.get("word", "")
-        self._door = Door(assignment["socket"], self._selector, self._on_request, word)
+        doorway = cradle.doorway_at(assignment["socket"])
+        self._door = Door(doorway, self._selector, self._on_request, word)
         self._agent = self._start_agent(assignment, cradle)
         self._reaper = Reaper(self._agent.leader)
         self._mailbox = Mailbox(self._selector, self._book.note, self._agent.stdin)

@@ -7,22 +7,39 @@ import json
 import os
 import selectors
 import signal
+from contextlib import suppress
 from typing import NamedTuple
 
 from spoke.supervisor import tree, unborn
 from spoke.supervisor.assignment import encode
+from spoke.supervisor.doorway import Doorway
 from spoke.supervisor.unborn import Unborn
 
 
 class Cradle(NamedTuple):
-    """``identity``: of which supervisor.json is made. ``selector`` hears the deaths already."""
+    """``identity``: of which supervisor.json is made. ``selector`` hears the deaths already.
+    ``doorway``: nobody who knocks there is heard before there is work."""
 
     identity: bytes
     selector: selectors.BaseSelector
     unborn: Unborn
+    doorway: Doorway | None
+
+    def doorway_at(self, path: str) -> Doorway:
+        """Raises OSError."""
+        if self.doorway is not None:
+            with suppress(OSError):  # somebody has tidied up there
+                return self.doorway.moved(path)
+        return Doorway.at(path)
+
+    def leave(self) -> None:
+        """There is no work."""
+        if self.doorway is not None:
+            self.doorway.unlink()
+        self.unborn.dismiss()
 
 
-def make(group: str | None) -> Cradle:
+def make(group: str | None, doors: str | None) -> Cradle:
     agent = unborn.conceive()
     me = tree.look(os.getpid())
     found = {"pid": os.getpid(), "startTime": me.start if me else 0, "bootId": tree.boot_id()}
@@ -30,7 +47,14 @@ def make(group: str | None) -> Cradle:
     json.loads(identity)  # the first touch after a fork copies memory: an assignment comes next
     selector = selectors.DefaultSelector()
     _wake_on_deaths(selector)
-    return Cradle(identity, selector, agent)
+    return Cradle(identity, selector, agent, _doorway(doors) if doors else None)
+
+
+def _doorway(doors: str) -> Doorway | None:
+    """None: the disk does not take it. Should it be so still when there is work, that is told."""
+    with suppress(OSError):
+        return Doorway.at(f"{doors}/spare-{os.getpid()}")
+    return None
 
 
 def _wake_on_deaths(selector: selectors.BaseSelector) -> None:

@@ -6,17 +6,17 @@ A request with an ``id`` is answered. The last word, where all is well, is that 
 from __future__ import annotations
 
 import json
-import os
-import socket
-from contextlib import suppress
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, cast
 
 from spoke.supervisor.assignment import encode
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping
     from selectors import BaseSelector
+
+    from spoke.supervisor.doorway import Doorway
 
     Request = dict[str, object]
     Answer = Callable[[Mapping[str, object]], None]
@@ -25,31 +25,29 @@ _LINE_BYTES = 20 * 1024 * 1024
 _UNREAD_BYTES = 1024 * 1024
 _FAREWELL_S = 1.0
 _VISITORS = 64
-_WAITING = 1024
 _OVER = b'{"over":true}\n'
 
 
 class Door:
-    """Listens on ``path`` (mode 0600) and hands each request to ``on_request`` with its answer.
+    """Hands each request that comes through the doorway to ``on_request`` with its answer.
 
     Each has to carry the ``word``: an agent is of the same user, and no sandbox keeps it from here.
     """
 
     def __init__(
         self,
-        path: str,
+        doorway: Doorway,
         selector: BaseSelector,
         on_request: Callable[[Request, Answer], None],
         word: str = "",
     ) -> None:
-        self._path = path
+        self._doorway = doorway
         self._selector = selector
         self._on_request = on_request
         self._word = word
         self._visitors: dict[Visitor, None] = {}  # in the order in which they came
         self._pushed = 0
-        self._listener = _listen(path)
-        selector.register(self._listener, EVENT_READ, self._on_visitor)
+        selector.register(doorway.listener, EVENT_READ, self._on_visitor)
 
     def push(self, seq: int) -> None:
         """Tell everybody how far the spool goes; once per turn, and only when it grew."""
@@ -71,7 +69,7 @@ class Door:
         """Say the last words, also to those who still wait at the door. To hang up is left to the
         end of this process, which follows. ``over``: the end is in the spool, and will last.
         """
-        _unlink(self._path)
+        self._doorway.unlink()
         while self._admit():
             pass
         for visitor in list(self._visitors):
@@ -82,7 +80,7 @@ class Door:
 
     def _admit(self) -> bool:
         try:
-            connection, _ = self._listener.accept()
+            connection, _ = self._doorway.listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return False
         while len(self._visitors) >= _VISITORS:  # a newcomer, the next daemon, always gets in
@@ -210,20 +208,3 @@ def _decode(line: bytes | bytearray) -> Request | None:
     except (ValueError, RecursionError):
         return None
     return cast("Request", value) if isinstance(value, dict) else None
-
-
-def _unlink(path: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(path)  # noqa: PTH108 - pathlib costs 10 ms at start
-
-
-def _listen(path: str) -> socket.socket:
-    _unlink(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    before = os.umask(0o177)
-    try:
-        listener.bind(path)
-    finally:
-        os.umask(before)
-    listener.listen(_WAITING)
-    return listener

@@ -37,20 +37,21 @@ _SURVIVED = frozenset(
 )
 
 
-def main(group: str | None) -> None:
+def main(group: str | None, doors: str | None) -> None:
     """Run one attempt; returns at once when stdin ends before an assignment came.
 
-    ``group``: the control group that this process is in, with all that it starts.
+    ``group``: the control group that this process is in, with all that it starts. ``doors``: where
+    its socket may wait for the name that an assignment gives it.
     """
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # what a careless parent left open
     _take_signals()
     tree.become_subreaper()
     with suppress(BrokenPipeError):
         os.write(1, encode({"pid": os.getpid()}) + b"\n")
-    prepared = cradle.make(group)
+    prepared = cradle.make(group, doors)
     line = _read_line()
     if not line:
-        prepared.unborn.dismiss()
+        prepared.leave()
         return
     assignment: Assignment = json.loads(line)
     _detach(assignment["dir"])

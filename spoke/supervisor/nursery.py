@@ -16,10 +16,10 @@ from spoke.supervisor import group
 from spoke.supervisor import main as supervisor
 
 
-def main(groups: str | None) -> None:
+def main(groups: str | None, doors: str | None) -> None:
     """Returns in the nursery when nobody wants more, and in each supervisor when it is done.
 
-    ``groups`` is the control group in which each gets its own.
+    ``groups`` is the control group in which each gets its own, ``doors`` the folder of sockets.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel collects them
     gc.freeze()  # else the first collection of each child would copy every page
@@ -28,7 +28,7 @@ def main(groups: str | None) -> None:
         if os.fork() == 0:
             requests.detach()  # its number is about to be the line's
             _take_place(line)
-            supervisor.main(groups and group.enter(groups))
+            supervisor.main(groups and group.enter(groups), doors)
             return
         os.close(line)
 

@@ -49,22 +49,23 @@ FIGURES: Mapping[str, Callable[[Stage], Awaitable[list[Row]]]] = {
 }
 
 
-async def measure(names: Sequence[str], scale: Scale) -> tuple[list[Row], list[str], list[str]]:
+async def measure(
+    folder: Path, names: Sequence[str], scale: Scale
+) -> tuple[list[Row], list[str], list[str]]:
     """The rows of these figures, notes, and the names of those that failed."""
     rows: list[Row] = []
     failed: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="coord-bench-") as folder:
-        async with theatre(Path(folder), scale) as house:
-            for name in names:
-                began = time.monotonic()
-                try:
-                    async with asyncio.timeout(FIGURE_S), house.stage(name) as stage:
-                        rows += await FIGURES[name](stage)
-                except Exception:
-                    failed.append(name)
-                    traceback.print_exc()
-                _tell(f"{name}: {time.monotonic() - began:.0f} s")
-            return rows, house.notes, failed
+    async with theatre(folder, scale) as house:
+        for name in names:
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(FIGURE_S), house.stage(name) as stage:
+                    rows += await FIGURES[name](stage)
+            except Exception:
+                failed.append(name)
+                traceback.print_exc()
+            _tell(f"{name}: {time.monotonic() - began:.0f} s")
+        return rows, house.notes, failed
 
 
 def main() -> int:
@@ -80,10 +81,14 @@ def main() -> int:
     if given.profile:
         os.environ[PROFILE] = str(Path(given.profile).absolute())
     before = os.getloadavg()[0]
-    rows, notes, failed = asyncio.run(measure(names, TINY if given.tiny else FULL))
-    machine = f"{os.cpu_count()} cores; load {before:.1f} before, {os.getloadavg()[0]:.1f} after"
-    notes = [machine, *notes, *(f"{name} FAILED" for name in failed)]
-    print(as_json(rows, notes) if given.output == "json" else as_table(rows, notes))
+    with tempfile.TemporaryDirectory(prefix="coord-bench-") as folder:
+        scale = TINY if given.tiny else FULL
+        rows, notes, failed = asyncio.run(measure(Path(folder), names, scale))
+        after = f"{os.getloadavg()[0]:.1f} after"
+        notes = [f"{os.cpu_count()} cores; load {before:.1f} before, {after}", *notes]
+        notes += [f"{name} FAILED" for name in failed]
+        told = as_json(rows, notes) if given.output == "json" else as_table(rows, notes)
+        print(told, flush=True)  # now: to remove the large repositories takes a minute
     return 1 if failed else 0
 
 

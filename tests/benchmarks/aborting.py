@@ -29,7 +29,7 @@ signal.pause()
 """
 MANY = (sys.executable, "-S", "-E", "-c", _FORKS, str(PROCESSES))
 FLOOR = "INT + wait"
-PAR_TREE = 8.7  #: where nothing else runs, 10 children die within 1.1 ms and 100 within 6.4
+PAR_MANY = 8.7  #: where nothing else runs, 10 children die within 1.1 ms and 100 within 6.4
 
 
 async def figure(stage: Stage) -> list[Row]:
@@ -55,11 +55,12 @@ async def figure(stage: Stage) -> list[Row]:
         ours, floor = await _beside(scale.times, one, [ONE])
         rows = [_row("abort, 1 session", ours, floor, MOST_MS)]
         ours, floor = await _beside(scale.few, many, [MANY])
-        rows.append(_row(f"abort, 1 session of {PROCESSES} processes", ours, floor, MOST_MS))
+        name = f"abort, 1 session of {PROCESSES} processes"
+        rows.append(_row(name, ours, floor, MOST_MS, PAR_MANY))
         ours, floor = await _beside(scale.few, tree, [ONE] * scale.tree)
         rows.append(_row(f"abort, a tree of {scale.tree} sessions", ours, floor, MOST_MS))
         name = f"abort, each of a tree of {scale.tree} seen dead"
-        rows.append(_row(name, latency(seen), floor, MOST_MS, PAR_TREE))
+        rows.append(_row(name, latency(seen), floor, MOST_MS, PAR_MANY))
         return rows
 
 

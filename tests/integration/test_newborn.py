@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from spoke import newborn
+from spoke.papers import Papers
 from tests.support.repositories import git, make_repository
 
 
@@ -63,3 +65,63 @@ def test_a_lock_that_is_held_is_respected(clone: Path) -> None:
     lock.touch()
     assert not newborn.write(clone, "x", _head(clone), "coord: ses_1")
     assert lock.exists()
+
+
+@pytest.fixture
+def papers(clone: Path) -> Papers:
+    made = Papers.of(clone, "pool+1")
+    made.draw_up(_head(clone))
+    return made
+
+
+def _left(clone: Path) -> set[str]:
+    return {path.suffix for path in (clone / "papers").iterdir()}
+
+
+def test_with_its_papers_drawn_up_no_file_is_made(clone: Path, papers: Papers) -> None:
+    made = {path.stat().st_ino for path in (papers.branch, papers.log)}
+    assert newborn.write(clone, "feat/x", _head(clone), "coord: ses_1", papers)
+    written = [clone / folder / "feat/x" for folder in ("refs/heads", "logs/refs/heads")]
+    assert {path.stat().st_ino for path in written} == made
+    assert git(clone.parent, "rev-parse", "feat/x") == _head(clone)
+    assert "coord: ses_1" in git(clone.parent, "reflog", "show", "feat/x")
+    git(clone.parent, "fsck", "--strict")
+    git(clone.parent, "update-ref", "refs/heads/feat/x", "HEAD~0", "-m", "moved")
+    assert _left(clone) == {".note"}
+
+
+def test_the_reflog_of_a_branch_that_is_gone_goes_on(clone: Path, papers: Papers) -> None:
+    log = clone / "logs/refs/heads/x"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(f"{'0' * 40} {_head(clone)} a <a@b> 1 +0000\tlong ago\n")
+    assert newborn.write(clone, "x", _head(clone), "coord: ses_1", papers)
+    said = git(clone.parent, "reflog", "show", "x")
+    assert ("long ago" in said, "coord: ses_1" in said) == (True, True)
+
+
+@pytest.mark.parametrize("there", ["x", "x.lock"])
+def test_its_papers_do_not_replace_what_is_there(clone: Path, papers: Papers, there: str) -> None:
+    path = clone / "refs/heads" / there
+    path.write_text(f"{'1' * 40}\n")
+    assert not newborn.write(clone, "x", _head(clone), "coord: ses_1", papers)
+    assert path.read_text() == f"{'1' * 40}\n"
+    assert (clone / "refs/heads/x.lock").exists() == (there == "x.lock")
+    assert not (clone / "logs/refs/heads/x").exists()
+
+
+@pytest.mark.parametrize("gone", ["branch", "log"])
+def test_without_its_papers_it_is_left_to_git_or_made(
+    clone: Path, papers: Papers, gone: str
+) -> None:
+    getattr(papers, gone).unlink()
+    assert newborn.write(clone, "x", _head(clone), "coord: ses_1", papers) == (gone == "log")
+    assert not list(clone.rglob("*.lock"))
+
+
+def test_papers_that_the_disk_does_not_take_leave_nothing(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", Mock(side_effect=OSError(28, "full")))
+    with pytest.raises(OSError, match="full"):
+        Papers.of(clone, "pool+1").draw_up(_head(clone))
+    assert _left(clone) == set()

@@ -26,7 +26,7 @@ from spoke.place import Place
 from spoke.planning import Worktree
 from spoke.removal import Wish
 from spoke.saving import Proof
-from spoke.worktrees import Worktrees
+from spoke.worktrees import POOL_SIZE, Worktrees
 
 AGENT = {
     "PATH": os.environ["PATH"],
@@ -432,6 +432,36 @@ async def test_a_daemon_that_dies_while_it_takes_a_seat_leaves_nothing(
         again = await successor.make("s1", house.repo, "coord/s1", None)
         assert git(again.path, "status", "--porcelain") == ""
         assert [left.session for left in successor.leftovers()] == ["s1", "warm"]
+
+
+async def _papers(house: House) -> set[Path]:
+    return set(((await house.clone()).path / "papers").glob("*"))
+
+
+async def test_a_seat_is_taken_with_the_papers_that_were_drawn_up(house: House) -> None:
+    await house.make("warm")
+    await house.worktrees.wait_ready(house.repo)
+    clone = await house.clone()
+    drawn = {path.stat().st_ino for path in await _papers(house)}
+    assert len(drawn) == 3 * POOL_SIZE
+    assert (await house.make("s1")).pooled
+    heads = [clone.path / folder / "coord/s1" for folder in ("refs/heads", "logs/refs/heads")]
+    assert {path.stat().st_ino for path in (*heads, notes.path(clone.path, "s1"))} < drawn
+    assert len(await _papers(house)) == 3 * (POOL_SIZE - 1)
+
+
+async def test_papers_of_a_seat_that_git_had_to_help_with_are_thrown_away(house: House) -> None:
+    await house.make("warm")
+    await house.worktrees.wait_ready(house.repo)
+    drawn = await _papers(house)
+    clone = await house.clone()
+    (clone.path / "packed-refs").write_text(f"{'1' * 40} refs/heads/coord/s1/below\n")
+    with pytest.raises(Conflict, match="REF_CONFLICT"):
+        await house.make("s1")
+    left = drawn & await _papers(house)
+    assert len(left) == 3 * (POOL_SIZE - 1)
+    async with Worktrees(house.root, house.clones):  # as the next daemon does
+        assert await _papers(house) == set()
 
 
 @pytest.mark.parametrize("branch", ["b", "b" * 24, f"a/long/one/{'b' * 90}"])

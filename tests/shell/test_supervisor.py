@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -158,15 +158,22 @@ def is_mine(pid: int, folder: Path) -> bool:
 
 
 @pytest.fixture
-async def supervisors(tmp_path: Path) -> AsyncIterator[Supervisors]:
+def doors() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="coord-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+async def supervisors(tmp_path: Path, doors: Path) -> AsyncIterator[Supervisors]:
     """With control groups, where there are any."""
     born_in = groups.find(tmp_path)
-    made = Supervisors(ROOT, groups=born_in)
+    made = Supervisors(ROOT, groups=born_in, doors=doors)
     made.warm()
     yield made
     await made.close()
     if born_in is not None:
         groups.leave(born_in)
+    assert list(doors.iterdir()) == []
 
 
 @pytest.fixture
@@ -328,6 +335,50 @@ async def test_an_end_that_the_hub_has_does_not_wait_for_the_disk(case: Case) ->
     assert (await case.wait_exit())["outcome"] == "aborted"
     with pytest.raises(Unavailable):
         await unheard
+
+
+async def test_the_socket_of_a_spare_is_there_before_its_work(
+    supervisors: Supervisors, doors: Path
+) -> None:
+    (spare,) = supervisors._spares
+    await spare.met()
+    path = doors / f"spare-{spare.pid}"
+    await until(path.exists)
+    assert path.stat().st_mode & 0o777 == 0o600
+    made = path.stat().st_ino
+    case = Case(supervisors)
+    line = await case.bash("echo ready; read -r _")
+    assert not path.exists()
+    assert (case.folder / "s").stat().st_ino == made
+    stop(line)
+    assert (await case.wait_exit())["outcome"] == "aborted"
+    await case.clean()
+
+
+async def test_a_socket_that_was_tidied_away_is_made_again(
+    supervisors: Supervisors, doors: Path
+) -> None:
+    (spare,) = supervisors._spares
+    await spare.met()
+    path = doors / f"spare-{spare.pid}"
+    await until(path.exists)
+    path.unlink()
+    case = Case(supervisors)
+    stop(await case.bash("echo ready; read -r _"))
+    assert (await case.wait_exit())["outcome"] == "aborted"
+    await case.clean()
+
+
+async def test_a_spare_whose_socket_the_disk_does_not_take_works_all_the_same(
+    doors: Path,
+) -> None:
+    supervisors = Supervisors(ROOT, doors=doors / "not/there")
+    supervisors.warm()
+    case = Case(supervisors)
+    stop(await case.bash("echo ready; read -r _"))
+    assert (await case.wait_exit())["outcome"] == "aborted"
+    await case.clean()
+    await supervisors.close()
 
 
 async def test_whoever_is_stopped_before_many_others_rests_until_they_are_stopped_too() -> None:

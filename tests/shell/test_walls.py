@@ -24,6 +24,7 @@ from spoke.settings import SpokeSettings
 from spoke.supervisor import agent, landlock, unborn
 from spoke.supervisor.assignment import Assignment
 from spoke.supervisor.door import Door
+from spoke.supervisor.doorway import Doorway
 from tests.support.repositories import git, make_repository
 
 PATIENCE = 30.0  # seconds
@@ -114,7 +115,7 @@ def test_a_supervisor_hears_who_has_its_word(tmp_path: Path) -> None:
         answer({"ok": True})
 
     with selectors.DefaultSelector() as selector, socket.socket(socket.AF_UNIX) as line:
-        door = Door(str(tmp_path / "door"), selector, on_request, "sesame")
+        door = Door(Doorway.at(str(tmp_path / "door")), selector, on_request, "sesame")
         line.connect(str(tmp_path / "door"))
         line.sendall(b'{"id":1,"op":"stop"}\n{"id":2,"op":"stop","word":"x"}\n')
         line.sendall(b'{"id":3,"op":"status","word":"sesame"}\n')
