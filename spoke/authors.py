@@ -1,4 +1,4 @@
-"""Who commits on this machine: for agents that hide the person's git configuration."""
+"""Who commits on this machine, and who in a repository, by git's configuration."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ _PLACES: Final = (".gitconfig", ".config/git/config")
 
 
 async def find(git: Git, environ: Mapping[str, str]) -> dict[str, str]:
-    """git's variables, as the environment or the person's configuration has them; else nothing."""
+    """git's variables, as the environment or the person's configuration has them; else nothing:
+    for agents that hide the person's git configuration."""
     said = {name: value for name, value in environ.items() if name in AUTHOR}
     for place in _PLACES:
         file = Path(environ.get("HOME", "/"), place)
-        for key, value in (await _user(git, file)).items():
+        for key, value in (await said_by(git, file, "--includes")).items():
             for role in ("AUTHOR", "COMMITTER"):
                 said.setdefault(f"GIT_{role}_{key.upper()}", value)
     return said
 
 
-async def _user(git: Git, file: Path) -> dict[str, str]:
-    ask = ["config", "--file", str(file), "--includes", "--get-regexp", r"^user\.(name|email)$"]
+async def said_by(git: Git, file: Path, *options: str) -> dict[str, str]:
+    """`name` and `email`, as far as this file of git's configuration says."""
+    ask = ["config", "--file", str(file), *options, "-z", "--get-regexp", r"^user\.(name|email)$"]
     try:
         said = await git.run(ask, git_dir=file.parent)
     except GitFailed:  # there is no such file, or it does not say
         return {}
-    pairs = (line.partition(" ") for line in said.splitlines())
-    return {key.removeprefix("user."): value for key, _, value in pairs}
+    pairs = (entry.partition("\n") for entry in said.split("\0") if entry)
+    return {key.removeprefix("user."): value for key, _, value in pairs if value.isprintable()}

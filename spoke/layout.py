@@ -69,11 +69,19 @@ def build_clone(root: Path) -> None:
         (root / "commons" / name).chmod(0o555)
 
 
-def build_view(view: Path, clone: Path, url: str) -> None:
-    """Makes an agent's view of `clone`: what that agent's `git config` and hooks touch."""
-    quoted = '"' + url.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    config = _CONFIG + _AGENT_CONFIG.format(url=quoted)
+def build_view(view: Path, clone: Path, url: str, author: Mapping[str, str]) -> None:
+    """Makes an agent's view of `clone`: what that agent's `git config` and hooks touch.
+
+    `author`: `name` and `email`, where the source says who commits there.
+    """
+    config = _CONFIG + _AGENT_CONFIG.format(url=_quoted(url))
+    if author:
+        config += "[user]\n" + "".join(f"\t{key} = {_quoted(author[key])}\n" for key in author)
     _build_view(view, str(clone), config, worktrees=str(clone / "commons/worktrees"))
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _build_view(view: Path, shared: str, config: str, *, worktrees: str | None) -> None:

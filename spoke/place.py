@@ -39,9 +39,9 @@ class Place:
     def whole(self) -> bool:
         return self.tree.is_dir() and (self.admin / "HEAD").exists() and self.view.is_dir()
 
-    def build(self, clone: Clone, commit: str) -> None:
+    def build(self, clone: Clone, commit: str, author: Mapping[str, str]) -> None:
         """Makes the three, with no files checked out yet."""
-        layout.build_view(self.view, clone.path, clone.url)
+        layout.build_view(self.view, clone.path, clone.url, author)
         self.tree.mkdir(parents=True)
         layout.build_admin(self.admin, head=commit, tree=self.tree, view=self.view)
 
@@ -70,7 +70,7 @@ class Place:
 
     async def check_out(self, clone: Clone, commit: str, *, niceness: int = 0) -> None:
         """Makes the three and checks `commit` out, detached."""
-        await in_thread(self.build, clone, commit)
+        await in_thread(self.build, clone, commit, await clone.author())
         argv = ["read-tree", "-m", "-u", commit]
         await clone.run(argv, git_dir=self.admin, env=self.git_env(), niceness=niceness)
 

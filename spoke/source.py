@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-#: For each file of the refs: path, inode, size, time of change in ns.
-Signature = tuple[tuple[str, int, int, int], ...]
+#: Of a file: path, inode, size, time of change in ns.
+Mark = tuple[str, int, int, int]
+#: For each file of the refs.
+Signature = tuple[Mark, ...]
 
 _POINTER_MAX: Final = 4096
 _SYMBOLIC: Final = "ref: refs/heads/"
@@ -47,6 +49,13 @@ def tip(repo: Path, branch: str | None) -> str | None:
         return None
 
 
+def config(repo: Path) -> tuple[Path, Mark]:
+    """Its own configuration, and what changes whenever that does. Raises OSError."""
+    git_dir = _git_dir(repo)
+    file = (_pointer(git_dir / "commondir", "") or git_dir) / "config"
+    return file, _mark(file)
+
+
 def _loose(common: Path, branch: str) -> str | None:
     try:
         return _commit((common / "refs/heads" / branch).read_text(errors="replace").strip())
@@ -64,7 +73,7 @@ def _commit(said: str) -> str | None:
     return said if _COMMIT.match(said) else None
 
 
-def _marks(repo: Path) -> Iterator[tuple[str, int, int, int]]:
+def _marks(repo: Path) -> Iterator[Mark]:
     git_dir = _git_dir(repo)
     common = _pointer(git_dir / "commondir", "") or git_dir
     if (common / "reftable").exists():
@@ -98,6 +107,6 @@ def _pointer(file: Path, word: str) -> Path | None:
         return file.parent / text.read(_POINTER_MAX).strip().removeprefix(word)
 
 
-def _mark(path: Path) -> tuple[str, int, int, int]:
+def _mark(path: Path) -> Mark:
     found = path.stat()
     return str(path), found.st_ino, found.st_size, found.st_mtime_ns

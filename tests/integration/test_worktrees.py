@@ -129,6 +129,30 @@ async def test_a_worktree_is_on_its_branch_at_its_base(house: House) -> None:
     assert not list((await house.clone()).path.glob("**/*.lock"))
 
 
+async def test_who_commits_is_who_the_source_says(house: House) -> None:
+    name = 'Ann "the \\ Smith'
+    git(house.source, "config", "user.name", name)
+    git(house.source, "config", "user.email", "ann@example.com")
+    git(house.source, "config", "alias.st", "!false")
+    one = (await house.make("s1")).path
+    said = [git(one, "config", f"user.{key}") for key in ("name", "email")]
+    assert said == [name, "ann@example.com"]
+    assert git(one, "config", "alias.st", check=False) == "", "and nothing else is taken"
+    git(house.source, "config", "user.name", "Bob")
+    git(house.source, "config", "--unset", "user.email")
+    await house.drained_pool()
+    two = (await house.make("s2")).path
+    assert git(two, "config", "user.name") == "Bob"
+    assert git(two, "config", "user.email", check=False) == ""
+
+
+async def test_a_name_that_would_be_more_than_a_name_is_not_taken(house: House) -> None:
+    git(house.source, "config", "user.name", "Ann\n[alias]\n\tst = !false")
+    made = (await house.make("s1")).path
+    assert git(made, "config", "user.name", check=False) == ""
+    assert git(made, "config", "alias.st", check=False) == ""
+
+
 async def test_pooled_worktrees_follow_the_base(house: House) -> None:
     first = git(house.source, "rev-parse", "HEAD~1")
     await house.make("s1")

@@ -346,10 +346,20 @@ async def test_the_socket_of_a_spare_is_there_before_its_work(
     await until(path.exists)
     assert path.stat().st_mode & 0o777 == 0o600
     made = path.stat().st_ino
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(b'{"id":1,"op":"stop","outcome":"aborted","now":true}\n')
     case = Case(supervisors)
-    line = await case.bash("echo ready; read -r _")
+    await case.run("bash", "-c", "echo ready; read -r _", word="sesame")
+    heard: dict[str, object] = {}
+    while "id" not in heard:
+        heard = json.loads(await reader.readline())
+    writer.close()
+    await writer.wait_closed()
+    assert heard == {"id": 1, "ok": False, "reason": "NOT_ADMITTED"}
     assert not path.exists()
     assert (case.folder / "s").stat().st_ino == made
+    case.line = line = await Supervisor.connect(case.folder / "s", case.on_spool, "sesame")
+    assert (await line.status())["alive"] is True
     stop(line)
     assert (await case.wait_exit())["outcome"] == "aborted"
     await case.clean()

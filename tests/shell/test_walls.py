@@ -166,7 +166,7 @@ def _place(state: Path) -> tuple[Path, Place]:
     clone = state / "clones/r"
     layout.build_clone(clone)
     place = Place(state / "worktrees/r/1", state / "views/r/1", clone / "commons/worktrees/1")
-    layout.build_view(place.view, clone, "https://h/r")
+    layout.build_view(place.view, clone, "https://h/r", {})
     return clone, place
 
 

@@ -73,6 +73,7 @@ def _order(folder: str, *, own: bool) -> Try:
     def run() -> None:
         opened: list[Path] = []
         doors = [one for one in Path(folder).iterdir() if one.is_socket()]
+        doors = [one for one in doors if not one.name.startswith("spare-")]  # nobody is in yet
         doors.sort(key=lambda one: one.stat().st_mtime_ns)
         for door in doors[-1:] if own else doors[:-1]:
             with socket.socket(socket.AF_UNIX) as line:
