@@ -36,6 +36,7 @@ class Blanks:
         return self._ready.popleft() if self._ready else None
 
     def start(self) -> None:
+        """Begin to make them."""
         self._filling = self._chores.start(self._begin(), "blank folders")
 
     async def close(self) -> None:
@@ -59,7 +60,12 @@ class Blanks:
 
 
 def _make(path: Path) -> Path:
-    path.mkdir(parents=True, mode=0o700)
-    for name in FILES:
-        path.joinpath(name).touch(0o600)
+    """Raises OSError; nothing is left then."""
+    try:
+        path.mkdir(parents=True, mode=0o700)
+        for name in FILES:
+            path.joinpath(name).touch(0o600)
+    except OSError:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
     return path

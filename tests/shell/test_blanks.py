@@ -108,3 +108,21 @@ async def test_a_disk_that_does_not_take_them_is_no_matter(
     await until(lambda: "no folders in advance" in caplog.text, "that is told")
     assert blanks.take() is None
     await blanks.close()
+
+
+async def test_nothing_is_left_of_one_that_the_disk_did_not_take(
+    places: Places, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch = Path.touch
+
+    def full(path: Path, mode: int = 0o666) -> None:
+        if path.name == FILES[-1]:
+            raise OSError(28, "No space left on device")
+        touch(path, mode)
+
+    monkeypatch.setattr(Path, "touch", full)
+    blanks = Blanks(places.blanks)
+    blanks.start()
+    await until(lambda: "no folders in advance" in caplog.text, "that is told")
+    assert list(places.blanks.iterdir()) == []
+    await blanks.close()
