@@ -33,7 +33,7 @@ def write(clone: Path, branch: str, commit: str, word: str, papers: Papers | Non
         return False
     lock = ref.with_name(f"{ref.name}.lock")
     try:
-        _link(papers.branch, lock) if papers else _write_lock(lock, commit)
+        _link_lock(papers.branch, lock) if papers else _write_lock(lock, commit)
     except OSError:
         return False
     is_born = False
@@ -66,6 +66,11 @@ def _birth(commit: str, word: str) -> bytes:
     return f"{_NOWHERE} {commit} {_WHO} {int(time.time())} +0000\t{word}\n".encode()
 
 
+def _link_lock(made: Path, lock: Path) -> None:
+    os.utime(made)  # else it is born as an old lock, which `locks` takes for a dead git's
+    _link(made, lock)
+
+
 def _write_lock(lock: Path, commit: str) -> None:
     held = _open(lock, os.O_EXCL)
     try:
@@ -95,7 +100,8 @@ def _write_reflog(clone: Path, branch: str, line: bytes, papers: Papers | None) 
 def _link(made: Path, path: Path) -> None:
     """Give it this name, which nothing may have: a rename would replace what has it."""
     _in_folder(path, lambda: os.link(made, path))
-    made.unlink()
+    with suppress(OSError):  # it has the name: that it has the other one too harms nobody
+        made.unlink()
 
 
 def _open(path: Path, flags: int) -> int:

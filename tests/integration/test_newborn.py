@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
-from spoke import newborn
+from spoke import locks, newborn
 from spoke.papers import Papers
 from tests.support.repositories import git, make_repository
 
@@ -125,3 +126,38 @@ def test_papers_that_the_disk_does_not_take_leave_nothing(
     with pytest.raises(OSError, match="full"):
         Papers.of(clone, "pool+1").draw_up(_head(clone))
     assert _left(clone) == set()
+
+
+def test_a_lock_is_as_old_as_it_is_held_and_not_as_its_papers(
+    clone: Path, papers: Papers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a git of ours that finds it in its way takes it for one that a dead git left."""
+    os.utime(papers.branch, (1, 1))
+    broken: list[bool] = []
+
+    def is_there(ref: str) -> bool:
+        broken.append(locks.break_stale(Path(f"{ref}.lock"), clone))
+        return False
+
+    monkeypatch.setattr("os.path.lexists", is_there)
+    assert newborn.write(clone, "x", _head(clone), "coord: ses_1", papers)
+    assert broken == [False]
+
+
+def test_papers_that_the_disk_does_not_let_go_of_are_no_matter(
+    clone: Path, papers: Papers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = Path.unlink
+
+    def fails(path: Path, *, missing_ok: bool = False) -> None:
+        if path.parent == papers.branch.parent:
+            raise OSError(28, "full")
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", fails)
+        assert newborn.write(clone, "x", _head(clone), "coord: ses_1", papers)
+    assert not list(clone.rglob("*.lock"))
+    papers.discard()
+    assert git(clone.parent, "rev-parse", "x") == _head(clone)
+    assert "coord: ses_1" in git(clone.parent, "reflog", "show", "x")
