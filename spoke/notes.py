@@ -36,12 +36,15 @@ _NOTE: Final = TypeAdapter(Note)
 def begin(clone: Path, note: Note, blank: Path | None = None) -> None:
     """From here on the worktree is one that is half made. The note is what it will be then.
 
-    ``blank``: a file to write it on, which is there already.
+    ``blank``: a file to write it on, which should be there already.
     """
     path = _path(clone, note.session, _BEGUN)
-    put(blank or path, _text(note))
     if blank is not None:
-        blank.rename(path)
+        with suppress(FileNotFoundError):  # somebody has tidied up there
+            put(blank, _text(note))
+            blank.rename(path)
+            return
+    put(path, _text(note))
 
 
 def finish(clone: Path, note: Note) -> Note:

@@ -32,6 +32,17 @@ def test_a_note_is_begun_and_then_made(clone: Path) -> None:
     assert not file.exists()
 
 
+@pytest.mark.parametrize("has_folder", [True, False])
+def test_a_note_is_begun_where_what_it_was_to_be_written_on_is_gone(
+    clone: Path, *, has_folder: bool
+) -> None:
+    blank = clone / "papers/pool.note"
+    if has_folder:
+        blank.parent.mkdir()
+    notes.begin(clone, ONE, blank)
+    assert notes.every(clone) == (ONE,)
+
+
 def test_both_kinds_are_listed(clone: Path) -> None:
     notes.begin(clone, TWO)
     notes.begin(clone, ONE)
