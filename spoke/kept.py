@@ -128,7 +128,8 @@ class Kept:
         return counted
 
     def _drop(self, folder: Path) -> None:
-        """It is empty but for its description."""
+        """It is empty but for its description, and what a full disk or a crash left of one."""
+        (folder / "entry.new").unlink(missing_ok=True)
         (folder / "entry.json").unlink()
         folder.rmdir()
 

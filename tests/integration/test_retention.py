@@ -113,6 +113,17 @@ def test_what_is_given_back_at_the_moment_in_which_it_is_counted_is_back(
     assert list((tmp_path / "kept").iterdir()) == []
 
 
+def test_what_was_being_counted_by_a_daemon_that_died_is_given_back(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "kept")
+    _remove(kept, tmp_path / "kept", "ses_1", 1.0)
+    [entry] = kept.every()
+    (tmp_path / "kept" / entry.id / "entry.new").write_text('{"id":')
+    place = Place(tmp_path / "back/tree", tmp_path / "back/view", tmp_path / "back/admin")
+    kept.give_back(entry, place)
+    assert (place.tree / "file").exists()
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
 def test_what_was_thrown_away_meanwhile_is_not_given_back(tmp_path: Path) -> None:
     kept, trash = Kept(tmp_path / "kept", days=0.5), Trash(tmp_path / "trash")
     _remove(kept, tmp_path / "kept", "ses_1", 1.0)
