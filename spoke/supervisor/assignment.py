@@ -132,9 +132,10 @@ def encode(value: Mapping[str, object]) -> bytes:
 def write_whole(path: str, text: bytes, *, durable: bool = False) -> None:
     """Replace a file so that a reader sees the old or the new one, never a part."""
     draft = f"{path}.new"
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, text)
+        # Not O_TRUNC: on ext4 the close of a file that was emptied waits for its blocks.
+        os.ftruncate(fd, os.write(fd, text))
         if durable:
             os.fsync(fd)
     finally:

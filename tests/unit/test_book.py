@@ -64,3 +64,13 @@ def test_nor_does_an_end_rely_on_a_spool_that_could_not_be_synced(
     book.note(Kind.EXITED, END)
     assert not book.close(END)
     assert synced == ["exit.json.new"]
+
+
+def test_what_a_crash_left_of_a_longer_draft_is_not_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "exit.json.new").write_bytes(b"x" * 4096)
+    book = Book(str(tmp_path), 1 << 20)
+    monkeypatch.setattr(book, "sync", lambda: False)
+    book.close(END)
+    assert (tmp_path / "exit.json").read_bytes() == b'{"outcome":"completed"}'
