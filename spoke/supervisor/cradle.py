@@ -34,9 +34,13 @@ class Cradle(NamedTuple):
 
     def leave(self) -> None:
         """There is no work."""
+        self.wall_up()
+        self.unborn.dismiss()
+
+    def wall_up(self) -> None:
+        """Nothing is left of the doorway where it was made."""
         if self.doorway is not None:
             self.doorway.unlink()
-        self.unborn.dismiss()
 
 
 def make(group: str | None, doors: str | None) -> Cradle:

@@ -62,6 +62,7 @@ def main(group: str | None, doors: str | None) -> None:
         _reply({"ok": False, "reason": failed.reason, "message": failed.message})
         return
     except OSError as error:
+        prepared.wall_up()
         _reply({"ok": False, "reason": SPAWN_FAILED, "message": f"the supervisor: {error}"})
         raise
     _reply({"ok": True, "pid": attempt.leader.pid})

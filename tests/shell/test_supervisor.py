@@ -391,6 +391,16 @@ async def test_a_spare_whose_socket_the_disk_does_not_take_works_all_the_same(
     await supervisors.close()
 
 
+async def test_a_supervisor_that_cannot_begin_leaves_no_socket(case: Case, doors: Path) -> None:
+    (spare,) = case.supervisors._spares
+    path = doors / f"spare-{(await spare.met()).pid}"
+    await until(path.exists)
+    (case.folder / "spool").mkdir()
+    with pytest.raises(FailedPrecondition, match="the supervisor: "):
+        await case.bash("true")
+    assert not path.exists()
+
+
 async def test_whoever_is_stopped_before_many_others_rests_until_they_are_stopped_too() -> None:
     cores = os.cpu_count() or 1
     assert [attempt._rest_ms(behind) for behind in (0, cores, 29 * cores)] == [0, 2, 58]
