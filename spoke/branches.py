@@ -58,6 +58,7 @@ async def give_back(clone: Clone, note: Note) -> None:
     """Deletes the branch if it was made for this very session and nobody has moved it."""
     if note.existing or note.made:
         return
+    await in_thread(newborn.unlock, clone.path, note.branch, note.base)
     (tip,) = await clone.objects(_ref(note.branch))
     if tip is None:
         await in_thread(notes.forget_birth, clone.path, note)

@@ -31,7 +31,7 @@ def write(clone: Path, branch: str, commit: str, word: str, papers: Papers | Non
     ref = clone / "refs/heads" / branch
     if len(commit) != len(_NOWHERE) or _is_packed(clone, branch):
         return False
-    lock = ref.with_name(f"{ref.name}.lock")
+    lock = _lock(clone, branch)
     try:
         _link_lock(papers.branch, lock) if papers else _write_lock(lock, commit)
     except OSError:
@@ -48,6 +48,22 @@ def write(clone: Path, branch: str, commit: str, word: str, papers: Papers | Non
         if not is_born:  # else the name is free, and what has it by now is another's
             lock.unlink(missing_ok=True)
     return is_born
+
+
+def unlock(clone: Path, branch: str, commit: str) -> None:
+    """Remove the lock of a daemon that died while it made this: one that holds our commit."""
+    lock = _lock(clone, branch)
+    with suppress(OSError):  # there is none, nearly always
+        if lock.is_file() and lock.read_bytes() == _text(commit):
+            lock.unlink()
+
+
+def _lock(clone: Path, branch: str) -> Path:
+    return clone / "refs/heads" / f"{branch}.lock"
+
+
+def _text(commit: str) -> bytes:
+    return f"{commit}\n".encode()
 
 
 def _is_packed(clone: Path, branch: str) -> bool:
@@ -74,7 +90,7 @@ def _link_lock(made: Path, lock: Path) -> None:
 def _write_lock(lock: Path, commit: str) -> None:
     held = _open(lock, os.O_EXCL)
     try:
-        os.write(held, f"{commit}\n".encode())
+        os.write(held, _text(commit))
         os.fsync(held)
     except OSError:
         lock.unlink(missing_ok=True)

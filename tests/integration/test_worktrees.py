@@ -458,6 +458,26 @@ async def test_a_daemon_that_dies_while_it_takes_a_seat_leaves_nothing(
         assert [left.session for left in successor.leftovers()] == ["s1", "warm"]
 
 
+async def test_a_daemon_that_dies_while_it_holds_a_branch_leaves_no_lock(house: House) -> None:
+    await house.make("warm")
+    await house.worktrees.wait_ready(house.repo)
+    clone = await house.clone()
+    (base,) = await clone.objects("refs/heads/coord/warm")
+    assert base is not None
+    notes.begin(clone.path, Note("s1", house.repo, "coord/s1", base, existing=False, pooled=True))
+    lock = clone.path / "refs/heads/coord/s1.lock"
+    branch = next(path for path in await _papers(house) if path.suffix == ".branch")
+    os.utime(branch)
+    lock.hardlink_to(branch)
+    another = clone.path / "refs/heads/coord/warm.lock"
+    another.touch()
+    clones = Clones(house.root, Git(house.root / "home"), allow_local=True)
+    async with Worktrees(house.root, clones) as successor:
+        again = await successor.make("s1", house.repo, "coord/s1", None)
+        assert git(again.path, "status", "--porcelain") == ""
+    assert another.exists()
+
+
 async def _papers(house: House) -> set[Path]:
     return set(((await house.clone()).path / "papers").glob("*"))
 
