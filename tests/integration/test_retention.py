@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import NotFound
+from spoke.bounds import Bounds
 from spoke.kept import Kept, new_entry
 from spoke.notes import Note
 from spoke.place import Place
@@ -111,6 +113,34 @@ def test_what_is_given_back_at_the_moment_in_which_it_is_counted_is_back(
     tidying.join(60)
     assert (place.tree / "file").exists()
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_what_is_being_removed_at_the_moment_in_which_they_count_is_counted_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, trash = Kept(tmp_path / "kept"), Trash(tmp_path / "trash")
+    bounds = Bounds(tmp_path / "worktrees")
+    tree = tmp_path / "worktrees/clone/ses_1"
+    tree.mkdir(parents=True)
+    (tree / "file").write_bytes(b"x" * SIZE)
+    hands = _Watched()
+    monkeypatch.setattr(kept, "_hands", hands)
+    rename = os.rename
+    tidying = threading.Thread(target=kept.tidy, args=(trash,))
+
+    def counted_meanwhile(name: str, target: Path, *, src_dir_fd: int | None = None) -> None:
+        if src_dir_fd is not None:
+            tidying.start()
+            assert hands.is_waited_for.wait(60)
+        rename(name, target, src_dir_fd=src_dir_fd)
+
+    monkeypatch.setattr(os, "rename", counted_meanwhile)
+    note = Note("ses_1", "/repo", "coord/ses_1", "0" * 40, existing=False)
+    place = Place(tree, tmp_path / "view", tmp_path / "admin")
+    kept.keep(place, bounds, new_entry("clone", note, None, "merged"))
+    tidying.join(60)
+    [entry] = kept.every()
+    assert (entry.bytes or 0) >= SIZE
 
 
 def test_what_was_being_counted_by_a_daemon_that_died_is_given_back(tmp_path: Path) -> None:
