@@ -59,6 +59,7 @@ class Folder:
         self.temp = self.path / "tmp"  # of an agent in a sandbox
         self._ready = self.path / "ready"  #: the word and the socket of a supervisor to come
         self._launched = self.path / "launched"  #: the same, when there may be one
+        self._supervisor = self.path / "supervisor.json"
         self._exit = self.path / "exit.json"
 
     def make(self) -> None:
@@ -109,7 +110,7 @@ class Folder:
     def supervisor(self) -> Mapping[str, object] | None:
         """pid, startTime and bootId, once it has written them."""
         try:
-            found: object = json.loads((self.path / "supervisor.json").read_bytes())
+            found: object = json.loads(self._supervisor.read_bytes())
         except (FileNotFoundError, ValueError):
             return None
         return cast("Mapping[str, object]", found)
@@ -130,9 +131,13 @@ class Folder:
                 return False
 
     def is_of_another_boot(self) -> bool:
-        """Whether its supervisor ended with an earlier boot of this machine."""
+        """Whether its supervisor ended with an earlier boot of this machine.
+
+        It gives the file its name when that is written: what has the name and no text was not on
+        the disk yet when the machine died.
+        """
         found = self.supervisor()
-        return found is not None and found.get("bootId") != boot_id()
+        return self._supervisor.exists() if found is None else found.get("bootId") != boot_id()
 
     def is_ended(self) -> bool:
         """Whether the spool ends with an exit record; repairs one that only exit.json has.

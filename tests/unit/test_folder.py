@@ -137,3 +137,12 @@ def test_an_end_is_on_the_disk_before_anybody_is_told(
     monkeypatch.setattr(os, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_size))
     folder.write_exit(DIED, ())
     assert synced == [folder.spool.stat().st_size]
+
+
+def test_a_supervisor_that_is_only_a_name_was_cut_by_the_end_of_the_machine(folder: Folder) -> None:
+    folder.furnish("a prompt", "a token")
+    folder.mark_launched()
+    assert not folder.is_of_another_boot(), "it may have died before it said who it was"
+    (folder.path / "supervisor.json").touch()
+    assert folder.supervisor() is None
+    assert folder.is_of_another_boot()
