@@ -35,19 +35,16 @@ def _there(places: Places) -> int:
     return len(list(places.blanks.glob("*/supervisor.json.new")))
 
 
-async def _blank(blanks: Blanks, places: Places) -> Path:
-    taken: list[Path] = []
-
-    def has_one() -> bool:
-        taken.extend(filter(None, [blanks.take()]))
-        return bool(taken)
-
-    await until(lambda: _there(places) >= KEPT and has_one(), "there are blank folders")
-    return taken[0]
+async def _blank(blanks: Blanks) -> Path:
+    """Of as many as there can be."""
+    await until(lambda: len(blanks._ready) == KEPT, "there are blank folders")
+    blank = blanks.take()
+    assert blank is not None
+    return blank
 
 
 async def test_an_attempt_that_has_one_makes_no_file(blanks: Blanks, places: Places) -> None:
-    blank = await _blank(blanks, places)
+    blank = await _blank(blanks)
     folder = Folder(places, Key("s1", 1))
     before = {path.stat().st_ino for path in (blank, *blank.iterdir())}
     folder.furnish("a prompt", "a token", blank)
@@ -65,7 +62,7 @@ async def test_an_attempt_that_has_one_makes_no_file(blanks: Blanks, places: Pla
 
 
 async def test_what_is_left_of_a_try_before_is_used_again(blanks: Blanks, places: Places) -> None:
-    blank = await _blank(blanks, places)
+    blank = await _blank(blanks)
     folder = Folder(places, Key("s1", 1))
     folder.furnish("a prompt of some length", "a token")
     folder.furnish("a prompt", "a token", blank)
@@ -74,7 +71,7 @@ async def test_what_is_left_of_a_try_before_is_used_again(blanks: Blanks, places
 
 
 async def test_one_that_was_removed_by_somebody_is_made(blanks: Blanks, places: Places) -> None:
-    blank = await _blank(blanks, places)
+    blank = await _blank(blanks)
     blank.rename(places.state / "elsewhere")
     folder = Folder(places, Key("s1", 1))
     folder.furnish("a prompt", "a token", blank)
@@ -92,7 +89,7 @@ async def test_those_of_a_daemon_before_are_thrown_away(places: Places) -> None:
 
 
 async def test_others_are_made_when_all_are_taken(blanks: Blanks, places: Places) -> None:
-    taken = [await _blank(blanks, places)]
+    taken = [await _blank(blanks)]
     while (blank := blanks.take()) is not None:
         taken.append(blank)
     assert len(set(taken)) == KEPT
