@@ -11,7 +11,18 @@ from pathlib import Path
 
 from protocol import tokens
 from protocol.ops.spokes import Enrolled
-from spoke import attempts, authors, enrollment, groups, identity, inventory, link, lock, trial
+from spoke import (
+    attempts,
+    authors,
+    enrollment,
+    groups,
+    identity,
+    inventory,
+    link,
+    lock,
+    nursery,
+    trial,
+)
 from spoke.attempts import Attempts
 from spoke.blanks import Blanks
 from spoke.clones import Clones
@@ -85,6 +96,7 @@ async def _house(settings: SpokeSettings, mine: Identity, holds: Found) -> Async
     async with AsyncExitStack() as stack:
         journal = Journal(places.journal)
         attempts.erase_done(places, journal)
+        nursery.forget_spares(places.run)
         stack.enter_context(journal)
         git = Git(
             places.home,

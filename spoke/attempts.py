@@ -204,11 +204,9 @@ class Attempts:
 
 
 def erase_done(places: Places, journal: Journal) -> None:
-    """What a crash left of attempts that were done with, and of supervisors without work."""
+    """What a crash left of attempts that were done with."""
     for key in journal.done:
         Folder(places, key).remove()
-    for doorway in places.run.glob("spare-*"):
-        doorway.unlink(missing_ok=True)
 
 
 def _heed(attempt: Attempt, verdict: Verdict) -> None:

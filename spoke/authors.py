@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from spoke.agents.agent import AUTHOR
+from spoke.flight import in_thread
 from spoke.git import Git, GitFailed
+from spoke.source import Mark, config
 
 _PLACES: Final = (".gitconfig", ".config/git/config")
 
@@ -22,6 +24,28 @@ async def find(git: Git, environ: Mapping[str, str]) -> dict[str, str]:
             for role in ("AUTHOR", "COMMITTER"):
                 said.setdefault(f"GIT_{role}_{key.upper()}", value)
     return said
+
+
+class OfSource:
+    """Who commits in the repository at ``url``."""
+
+    def __init__(self, git: Git, url: str) -> None:
+        self._git = git
+        self._url = url
+        self._known: tuple[Mark, Mapping[str, str]] | None = None
+
+    async def said(self) -> Mapping[str, str]:
+        """`name` and `email`, as far as its own configuration says, which is asked only on this
+        machine; nothing else is taken from there."""
+        if not self._url.startswith("/"):
+            return {}
+        try:
+            file, mark = await in_thread(config, Path(self._url))
+        except OSError:
+            return {}
+        if self._known is None or self._known[0] != mark:
+            self._known = mark, await said_by(self._git, file)
+        return self._known[1]
 
 
 async def said_by(git: Git, file: Path, *options: str) -> dict[str, str]:

@@ -15,10 +15,11 @@ from typing import Final
 
 from protocol.errors import InvalidArgument, NotFound
 from protocol.words import check_base, check_repo, repo_slug
-from spoke import authors, layout
+from spoke import layout
+from spoke.authors import OfSource
 from spoke.flight import Flights, in_thread, until_done
 from spoke.git import TIMEOUT, Git, GitFailed
-from spoke.source import Mark, Signature, config, signature, tip
+from spoke.source import Signature, signature, tip
 
 FETCH_TIMEOUT: Final = 1800.0  #: seconds; a first fetch of a large repository
 MAX_AGE: Final = 5.0  #: seconds for which a fetch from a remote counts as fresh
@@ -106,7 +107,7 @@ class Clone:
         self._signature: Signature | None = None
         self.default: str | None = None  #: as last fetched; kept here too: agents can write refs
         self._fetches: Flights[None] = Flights()
-        self._author: tuple[Mark, Mapping[str, str]] | None = None
+        self.author = OfSource(git, url)
 
     def move(self, path: Path) -> None:
         """Renames the directory of the clone, which has no worktrees yet."""
@@ -205,19 +206,6 @@ class Clone:
         (self.default,) = await self.objects(f"{ORIGIN_HEAD}^{{commit}}")
         self._fetched_at = began
         self._signature = seen
-
-    async def author(self) -> Mapping[str, str]:
-        """`name` and `email` of who commits in a source on this machine, as far as its own
-        configuration says; nothing else is taken from there."""
-        if not self.url.startswith("/"):
-            return {}
-        try:
-            file, mark = await in_thread(config, Path(self.url))
-        except OSError:
-            return {}
-        if self._author is None or self._author[0] != mark:
-            self._author = mark, await authors.said_by(self._git, file)
-        return self._author[1]
 
     async def _fetch(self, *refspecs: str) -> None:
         await self.run([*_FETCH, "--", self.url, *refspecs], timeout=FETCH_TIMEOUT)

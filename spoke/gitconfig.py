@@ -49,8 +49,12 @@ def owned(credential_helper: str | None) -> str:
     return "".join(lines)
 
 
+def quoted(value: str) -> str:
+    """A value of one line, as git's configuration has it."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def _line(key: str, value: str) -> str:
     section, _, name = key.rpartition(".")
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     head, dot, rest = section.partition(".")
-    return f'[{head}{f" {chr(34)}{rest}{chr(34)}" if dot else ""}]\n\t{name} = "{escaped}"\n'
+    return f"[{head}{f' {chr(34)}{rest}{chr(34)}' if dot else ''}]\n\t{name} = {quoted(value)}\n"

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -64,7 +65,11 @@ class Kept:
         folder = self._root / entry.id
         with self._hands:
             folder.mkdir(mode=0o700)
-            self._write(entry)
+            try:
+                self._write(entry)
+            except OSError:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
             existed = True
             try:
                 with bounds.folder(entry.clone) as mine:

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from spoke.gitconfig import quoted
 from spoke.inplace import put
 
 _SHARED: Final = ("objects", "refs", "packed-refs", "logs", "shallow")
@@ -74,14 +75,10 @@ def build_view(view: Path, clone: Path, url: str, author: Mapping[str, str]) -> 
 
     `author`: `name` and `email`, where the source says who commits there.
     """
-    config = _CONFIG + _AGENT_CONFIG.format(url=_quoted(url))
+    config = _CONFIG + _AGENT_CONFIG.format(url=quoted(url))
     if author:
-        config += "[user]\n" + "".join(f"\t{key} = {_quoted(author[key])}\n" for key in author)
+        config += "[user]\n" + "".join(f"\t{key} = {quoted(author[key])}\n" for key in author)
     _build_view(view, str(clone), config, worktrees=str(clone / "commons/worktrees"))
-
-
-def _quoted(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _build_view(view: Path, shared: str, config: str, *, worktrees: str | None) -> None:

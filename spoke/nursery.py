@@ -15,6 +15,7 @@ from typing import Final, Self, cast
 
 from protocol.errors import Unavailable
 from spoke.supervisor.assignment import Assignment
+from spoke.supervisor.doorway import SPARE
 
 _CHUNK: Final = 4096
 # Without the interpreter's teardown, which would take ten times as long as the end itself.
@@ -79,6 +80,13 @@ class Nursery:
         if self._pid is not None:
             os.waitpid(self._pid, 0)
             self._pid = None
+
+
+def forget_spares(doors: Path) -> None:
+    """What a crash left of supervisors without work."""
+    for path in doors.glob(f"{SPARE}*"):
+        with suppress(IsADirectoryError, FileNotFoundError):  # not ours; gone by itself
+            path.unlink()
 
 
 class Newborn:

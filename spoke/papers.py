@@ -8,6 +8,7 @@ inode that was not in use of late).
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -49,4 +50,5 @@ class Papers:
 def discard_all(clone: Path) -> None:
     """Those of a daemon before us."""
     for path in (clone / "papers").glob("*"):
-        path.unlink(missing_ok=True)
+        with suppress(IsADirectoryError):  # that is not ours
+            path.unlink(missing_ok=True)

@@ -70,7 +70,7 @@ class Place:
 
     async def check_out(self, clone: Clone, commit: str, *, niceness: int = 0) -> None:
         """Makes the three and checks `commit` out, detached."""
-        await in_thread(self.build, clone, commit, await clone.author())
+        await in_thread(self.build, clone, commit, await clone.author.said())
         argv = ["read-tree", "-m", "-u", commit]
         await clone.run(argv, git_dir=self.admin, env=self.git_env(), niceness=niceness)
 

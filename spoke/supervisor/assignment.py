@@ -134,8 +134,11 @@ def write_whole(path: str, text: bytes, *, durable: bool = False) -> None:
     draft = f"{path}.new"
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        written = 0
+        while written < len(text):  # a nearly full disk cuts a write short, and then refuses it
+            written += os.write(fd, text[written:])
         # Not O_TRUNC: on ext4 the close of a file that was emptied waits for its blocks.
-        os.ftruncate(fd, os.write(fd, text))
+        os.ftruncate(fd, written)
         if durable:
             os.fsync(fd)
     finally:

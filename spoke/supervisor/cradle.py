@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from spoke.supervisor import tree, unborn
 from spoke.supervisor.assignment import encode
-from spoke.supervisor.doorway import Doorway
+from spoke.supervisor.doorway import SPARE, Doorway
 from spoke.supervisor.unborn import Unborn
 
 
@@ -57,7 +57,7 @@ def make(group: str | None, doors: str | None) -> Cradle:
 def _doorway(doors: str) -> Doorway | None:
     """None: the disk does not take it. Should it be so still when there is work, that is told."""
     with suppress(OSError):
-        return Doorway.at(f"{doors}/spare-{os.getpid()}")
+        return Doorway.at(f"{doors}/{SPARE}{os.getpid()}")
     return None
 
 

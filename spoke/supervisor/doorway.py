@@ -7,6 +7,7 @@ import socket
 from contextlib import suppress
 from typing import NamedTuple
 
+SPARE = "spare-"  #: begins the name of one that has no work, and its pid ends it
 _WAITING = 1024
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -163,3 +164,18 @@ def test_what_was_thrown_away_meanwhile_is_not_given_back(tmp_path: Path) -> Non
     with pytest.raises(NotFound, match="NOT_IN_TRASH"):
         kept.give_back(entry, place)
     assert not place.occupied()
+
+
+def test_what_the_disk_has_no_room_to_describe_is_left_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept(tmp_path / "kept")
+    tree = tmp_path / "worktrees/clone/ses_1"
+    tree.mkdir(parents=True)
+    monkeypatch.setattr(kept, "_write", Mock(side_effect=OSError(28, "full")))
+    note = Note("ses_1", "/repo", "coord/ses_1", "0" * 40, existing=False)
+    place = Place(tree, tmp_path / "view", tmp_path / "admin")
+    with pytest.raises(OSError, match="full"):
+        kept.keep(place, Bounds(tmp_path / "worktrees"), new_entry("clone", note, None, "merged"))
+    assert tree.is_dir()
+    assert list((tmp_path / "kept").iterdir()) == []

@@ -24,9 +24,11 @@ from protocol.errors import FailedPrecondition, Unavailable
 from spoke import groups
 from spoke.contact import Contact
 from spoke.core.story import Stop
+from spoke.nursery import forget_spares
 from spoke.process import Assignment, Exit, LadderTimes, Started, Supervisor, Supervisors
 from spoke.spool import LIMIT_BYTES, RESERVE_BYTES, Kind, Reader, Record
 from spoke.supervisor import attempt, tree
+from spoke.supervisor.doorway import SPARE
 from spoke.supervisor.fence import Fence, now_ms
 from spoke.supervisor.tree import boot_id, look
 from spoke.sweep import is_alive, kill_marked
@@ -336,13 +338,17 @@ async def test_an_end_that_the_hub_has_does_not_wait_for_the_disk(case: Case) ->
         await unheard
 
 
+async def doorway_of_the_spare(supervisors: Supervisors, doors: Path) -> Path:
+    (spare,) = supervisors._spares
+    path = doors / f"{SPARE}{(await spare.met()).pid}"
+    await until(path.exists)
+    return path
+
+
 async def test_the_socket_of_a_spare_is_there_before_its_work(
     supervisors: Supervisors, doors: Path
 ) -> None:
-    (spare,) = supervisors._spares
-    await spare.met()
-    path = doors / f"spare-{spare.pid}"
-    await until(path.exists)
+    path = await doorway_of_the_spare(supervisors, doors)
     assert path.stat().st_mode & 0o777 == 0o600
     made = path.stat().st_ino
     reader, writer = await asyncio.open_unix_connection(path)
@@ -367,10 +373,7 @@ async def test_the_socket_of_a_spare_is_there_before_its_work(
 async def test_a_socket_that_was_tidied_away_is_made_again(
     supervisors: Supervisors, doors: Path
 ) -> None:
-    (spare,) = supervisors._spares
-    await spare.met()
-    path = doors / f"spare-{spare.pid}"
-    await until(path.exists)
+    path = await doorway_of_the_spare(supervisors, doors)
     path.unlink()
     case = Case(supervisors)
     stop(await case.bash("echo ready; read -r _"))
@@ -390,10 +393,16 @@ async def test_a_spare_whose_socket_the_disk_does_not_take_works_all_the_same(
     await supervisors.close()
 
 
+def test_sockets_that_a_crash_left_are_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    for name in (f"{SPARE}1", "contact"):
+        (tmp_path / name).touch()
+    (tmp_path / f"{SPARE}2").mkdir()
+    forget_spares(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"contact", f"{SPARE}2"}
+
+
 async def test_a_supervisor_that_cannot_begin_leaves_no_socket(case: Case, doors: Path) -> None:
-    (spare,) = case.supervisors._spares
-    path = doors / f"spare-{(await spare.met()).pid}"
-    await until(path.exists)
+    path = await doorway_of_the_spare(case.supervisors, doors)
     (case.folder / "spool").mkdir()
     with pytest.raises(FailedPrecondition, match="the supervisor: "):
         await case.bash("true")
@@ -715,7 +724,7 @@ async def test_spares_are_replaced_and_dismissed(supervisors: Supervisors, doors
     await supervisors.close()
     assert not look_alive(next_spare.pid)
     assert look(unborn.pid) is None, "collected, not left to whoever takes orphans"
-    assert not (doors / f"spare-{next_spare.pid}").exists()
+    assert not (doors / f"{SPARE}{next_spare.pid}").exists()
     await case.clean()
 
 

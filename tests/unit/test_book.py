@@ -74,3 +74,14 @@ def test_what_a_crash_left_of_a_longer_draft_is_not_in_the_end(
     monkeypatch.setattr(book, "sync", lambda: False)
     book.close(END)
     assert (tmp_path / "exit.json").read_bytes() == b'{"outcome":"completed"}'
+
+
+def test_an_end_that_is_written_in_pieces_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = Book(str(tmp_path), 1 << 20)
+    monkeypatch.setattr(book, "sync", lambda: False)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, text: write(fd, text[:5]))
+    book.close(END)
+    assert (tmp_path / "exit.json").read_bytes() == b'{"outcome":"completed"}'
