@@ -72,11 +72,14 @@ class Attempt:
         return self._order.fence_ms is not None
 
     def item(self) -> InventoryItem:
+        """It has exited as soon as its supervisor says so, which may stay until that lasts: an end
+        is believed also where the session was given up, and an agent that runs is not.
+        """
         return InventoryItem.model_validate(
             {
                 "session_id": self.key.session_id,
                 "attempt": self.key.attempt,
-                "state": _STATES.get(self.phase, "starting"),
+                "state": "exited" if self.tail.has_ended else _STATES.get(self.phase, "starting"),
                 "last_record": self.tail.last,
             }
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 from protocol.errors import ResourceExhausted, Unavailable
 from spoke.core.story import Stop
@@ -17,6 +17,12 @@ _log = logging.getLogger(__name__)
 Delivery = Literal["delivered", "queued", "duplicate", "closed"]
 
 
+class OnSpool(Protocol):
+    def __call__(self, last: int, *, ended: bool) -> None:
+        """The spool's last record has this number, and is the end or not."""
+        ...
+
+
 class Supervisor:
     """A line to a supervisor at work, also for a daemon that did not start it."""
 
@@ -24,11 +30,9 @@ class Supervisor:
         self._wire = wire
 
     @classmethod
-    async def connect(
-        cls, socket_path: Path, on_spool: Callable[[int], None], word: str = ""
-    ) -> Supervisor:
-        """``on_spool`` gets the last record's number, at once and whenever the spool grew.
-        ``word``: by which it knows us.
+    async def connect(cls, socket_path: Path, on_spool: OnSpool, word: str = "") -> Supervisor:
+        """``on_spool`` is called at once, and whenever the spool grew. ``word``: by which it knows
+        us.
 
         Raises UNAVAILABLE when nobody listens there, or too many wait to be heard.
         """
@@ -91,7 +95,7 @@ class Supervisor:
 class _Wire(asyncio.Protocol):
     """JSON lines over the socket."""
 
-    def __init__(self, on_spool: Callable[[int], None], word: str) -> None:
+    def __init__(self, on_spool: OnSpool, word: str) -> None:
         self._on_spool = on_spool
         self._known_by = {"word": word} if word else {}
         self._transport: asyncio.Transport | None = None
@@ -136,8 +140,8 @@ class _Wire(asyncio.Protocol):
                 case {"id": int(id)}:
                     if (future := self._waiting.get(id)) and not future.done():
                         future.set_result(message)
-                case {"spool": int(seq)}:
-                    self._on_spool(seq)
+                case {"spool": int(seq), "ended": bool(ended)}:
+                    self._on_spool(seq, ended=ended)
                 case {"over": True}:
                     self.is_over = True
                     self.hang_up()

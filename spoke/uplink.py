@@ -158,7 +158,8 @@ class Tail:
         self.ears = ears
         self.is_held = False  #: nothing of it may be reported
         self.is_over = False
-        self.last = 0  #: the last record known to exist
+        self.last = 0  #: the last record known to exist,
+        self.has_ended = False  #: which is the end, as its supervisor says
         self._spool = spool
         self._reader: Reader | None = None
         self._unstored: deque[_Unstored] = deque()
@@ -166,8 +167,9 @@ class Tail:
         self._stored = 0
         self._news = asyncio.Event()
 
-    def grew(self, last: int) -> None:
+    def grew(self, last: int, *, ended: bool) -> None:
         self.last = max(self.last, last)
+        self.has_ended |= ended
         self._news.set()
 
     def look(self) -> None:

@@ -11,6 +11,7 @@ from protocol.ops.wire import AnswerOrder
 from spoke.core.story import Stop
 from spoke.flight import in_thread
 from spoke.folder import Folder
+from spoke.line import OnSpool
 from spoke.process import Supervisor
 
 _LOOK_S: Final = 0.01  #: between looks at a supervisor that lives and does not answer
@@ -18,7 +19,7 @@ _FULL_S: Final = 1.0  #: before a message is tried again that the agent had no r
 
 
 class Watch:
-    def __init__(self, folder: Folder, on_spool: Callable[[int], None]) -> None:
+    def __init__(self, folder: Folder, on_spool: OnSpool) -> None:
         self._folder = folder
         self._on_spool = on_spool
         self._line: Supervisor | None = None

@@ -268,7 +268,7 @@ class Attempt:
         body = cast("dict[str, object]", ending)
         self._book.note(Kind.EXITED, body)
         self._is_over = True
-        self._door.push(self._spool.seq)
+        self._door.push(self._spool.seq, ended=True)
         self._door.flush()
         self._door.close(over=self._hear_stored() or self._book.close(body))
 

@@ -47,15 +47,19 @@ class Door:
         self._word = word
         self._visitors: dict[Visitor, None] = {}  # in the order in which they came
         self._pushed = 0
+        self._news = _news(0, ended=False)
         selector.register(doorway.listener, EVENT_READ, self._on_visitor)
 
-    def push(self, seq: int) -> None:
-        """Tell everybody how far the spool goes; once per turn, and only when it grew."""
+    def push(self, seq: int, *, ended: bool = False) -> None:
+        """Tell everybody how far the spool goes; once per turn, and only when it grew.
+
+        ``ended``: there it ends.
+        """
         if seq == self._pushed:
             return
-        self._pushed = seq
+        self._pushed, self._news = seq, _news(seq, ended=ended)
         for visitor in list(self._visitors):
-            visitor.push(seq)
+            visitor.push(self._news)
 
     def flush(self) -> None:
         for visitor in list(self._visitors):
@@ -87,7 +91,7 @@ class Door:
             next(iter(self._visitors)).part()
         visitor = Visitor(connection, self._selector, self._hear, self._forget)
         self._visitors[visitor] = None
-        visitor.push(self._pushed)
+        visitor.push(self._news)
         return True
 
     def _hear(self, request: Request, answer: Answer) -> None:
@@ -117,19 +121,19 @@ class Visitor:
         self._on_gone = on_gone
         self._inbox = bytearray()
         self._outbox = bytearray()
-        self._unpushed: int | None = None
+        self._unpushed = b""
         self._is_open = True
         selector.register(connection, EVENT_READ, self._on_ready)
 
-    def push(self, seq: int) -> None:
+    def push(self, news: bytes) -> None:
         """A slow reader gets the latest number once it has read the rest, not all of them."""
-        self._unpushed = seq
+        self._unpushed = news
 
     def flush(self) -> None:
         """Send what the socket takes; a visitor who lets too much pile up is sent away."""
-        if self._is_open and not self._outbox and self._unpushed is not None:
-            self._outbox += encode({"spool": self._unpushed}) + b"\n"
-            self._unpushed = None
+        if self._is_open and not self._outbox:
+            self._outbox += self._unpushed
+            self._unpushed = b""
         if not self._is_open or not self._outbox:
             return
         try:
@@ -152,9 +156,7 @@ class Visitor:
     def say_last(self, word: bytes = b"") -> None:
         if not self._is_open:
             return
-        if self._unpushed is not None:
-            self._outbox += encode({"spool": self._unpushed}) + b"\n"
-        self._outbox += word
+        self._outbox += self._unpushed + word
         self._connection.settimeout(_FAREWELL_S)
         try:
             self._connection.sendall(self._outbox)
@@ -200,6 +202,10 @@ class Visitor:
             self._selector.unregister(self._connection)
             self._connection.close()
             self._on_gone(self)
+
+
+def _news(seq: int, *, ended: bool) -> bytes:
+    return encode({"spool": seq, "ended": ended}) + b"\n"
 
 
 def _decode(line: bytes | bytearray) -> Request | None:

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 import coord
+from spoke.folder import Folder
+from spoke.journal import Key
+from spoke.settings import Places
 from tests.support.agents import WORK, check_count
 from tests.support.inspector import marks
 from tests.support.repositories import git
@@ -67,7 +70,8 @@ async def test_fault_10_lost_and_back_after_its_agent_has_ended(here: Town, repo
     async with here.client() as hub:
         made = await _cut_off(here, hub, repo)
         (Path(str(made.worktree)) / "stop").touch()
-        await until(lambda: not _alive(made.session_id), "it has ended")
+        folder = Folder(Places(here.state("anvil")), Key(made.session_id, 1))
+        await until(lambda: not folder.is_supervised(), "its end is written down")
         here.ways["anvil"].refusing = False
         async with asyncio.timeout(60):
             while (await hub.status(made.session_id)).sessions[0].state == "lost":

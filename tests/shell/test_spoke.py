@@ -20,9 +20,10 @@ import pytest
 
 from protocol.errors import AlreadyExists, CallError, FailedPrecondition, Unauthenticated
 from protocol.ops.wire import MessageOrder, StartOrder, StopOrder
-from spoke import app, groups, identity, link
+from spoke import app, groups, identity, link, outfit
 from spoke.folder import Folder
 from spoke.journal import Key
+from spoke.line import Supervisor
 from spoke.settings import SpokeSettings
 from spoke.sweep import is_alive, kill_marked
 from tests.support.fake_exchange import PATIENCE_S, FakeExchange
@@ -448,6 +449,39 @@ async def test_a_link_cut_twenty_times_loses_and_doubles_nothing(
     await house.exchange.say("s1", MessageOrder(message_id="m1", text="go"))
     await house.exited("s1")
     assert house.exchange.story("s1").kinds()[-1] == "exited"
+
+
+async def test_an_end_is_told_at_the_hello_although_its_supervisor_is_still_there(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a hub that gave the session up would not believe it."""
+    monkeypatch.setattr(link, "FULL_JITTER", lambda _: 0.02)
+    monkeypatch.setattr(outfit, "STORED_MS", int(10 * PATIENCE_S * 1_000))
+    await house.bash("s1", "until [ -e stop ]; do sleep 0.01; done")
+    await house.exchange.until_kind("running", "s1")
+    worktree = Path((await house.exchange.until_kind("starting", "s1"))["worktree"])
+    folder, heard = Folder(house.settings.places, Key("s1", 1)), asyncio.Event()
+    assert folder.was_launched()
+
+    def on_spool(last: int, *, ended: bool) -> None:
+        if ended:
+            heard.set()
+
+    line = await Supervisor.connect(folder.socket, on_spool, folder.word())
+    epoch = house.exchange.epoch
+    house.exchange.refused_status = HTTPStatus.SERVICE_UNAVAILABLE
+    house.exchange.cut()
+    (worktree / "stop").touch()
+    await asyncio.wait_for(heard.wait(), PATIENCE_S)
+    assert folder.is_supervised()
+    house.exchange.refused_status = None
+    await house.exchange.until_connected(epoch)
+    hello = house.exchange.hellos[-1].spoke
+    assert hello is not None
+    assert [(one.session_id, one.state) for one in hello.inventory] == [("s1", "exited")]
+    assert (await house.exited("s1"))["outcome"] == "completed"
+    await until(lambda: house.leftovers() == [])
+    await line.close()
 
 
 async def test_a_stale_epoch_means_dial_again_and_touch_nothing(house: House) -> None:

@@ -70,6 +70,7 @@ class Case:
         self.started: Started | None = None
         self.line: Supervisor | None = None
         self.pushed = 0
+        self.heard_the_end = False
 
     def assignment(self, *argv: str, **more: object) -> Assignment:
         marks = {"COORD_SESSION_ID": self.session, "COORD_ATTEMPT": "1", "MARK": self.mark}
@@ -106,8 +107,8 @@ class Case:
         self.line = await Supervisor.connect(self.folder / "s", self.on_spool)
         return self.line
 
-    def on_spool(self, seq: int) -> None:
-        self.pushed = seq
+    def on_spool(self, last: int, *, ended: bool) -> None:
+        self.pushed, self.heard_the_end = last, ended
 
     def records(self) -> list[Record]:
         reader = Reader(self.folder / "spool")
@@ -202,7 +203,7 @@ async def test_a_stop_that_is_not_obeyed_at_once_is_told_meanwhile(case: Case) -
     await case.wait_said("ready")
     stop(line)
     await until(lambda: case.pushed and case.kinds()[case.pushed - 1] is Kind.NOTED)
-    assert Kind.EXITED not in case.kinds()
+    assert Kind.EXITED not in case.kinds() and not case.heard_the_end
     stop(line, now=True)
     assert (await case.wait_exit())["endedBy"] == "SIGKILL"
 
@@ -329,7 +330,8 @@ async def test_an_end_that_the_hub_has_does_not_wait_for_the_disk(case: Case) ->
     line = await case.bash("echo ready; read -r _", storedMs=10 * PATIENCE_S * 1_000)
     await case.wait_said("ready")
     stop(line)
-    await until(lambda: case.kinds()[-1] is Kind.EXITED and case.pushed == len(case.records()))
+    await until(lambda: case.heard_the_end)
+    assert case.kinds()[-1] is Kind.EXITED and case.pushed == len(case.records())
     unheard = asyncio.create_task(line.message("m1", "too late"))
     await asyncio.sleep(0)  # it says it before, or the line may break with our last word unread
     line.stored()
