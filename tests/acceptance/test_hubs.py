@@ -9,17 +9,16 @@ from pathlib import Path
 import coord
 from protocol.ops import catalogue as ops
 from protocol.ops.sessions import SessionView
+from tests.support.ports import free_port
 from tests.support.world import (
     PATIENCE,
     Daemon,
     World,
     ended,
-    free_port,
     lines,
     make_repository,
     marked,
     story,
-    until,
     world,
 )
 
@@ -33,8 +32,7 @@ async def _second(here: World) -> tuple[Daemon, str]:
     argv[argv.index("--port") + 1] = str(port)
     argv[argv.index("--state") + 1] = str(state)
     hub = Daemon(argv, here.hub.env, here.folder / "hub-2.log")
-    await hub.start()
-    await until(lambda: (state / "admin-token").exists(), "the second hub has started")
+    await hub.start_until(state / "admin-token")
     async with asyncio.timeout(PATIENCE), here.client() as client:
         while len((await client.ask(ops.HUB_LIST, {})).hubs) < 2:
             await asyncio.sleep(0.05)

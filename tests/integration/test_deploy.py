@@ -17,7 +17,7 @@ from hub.app import serve
 from hub.settings import HubSettings
 from protocol import tokens
 from protocol.aio.dial import address
-from tests.support.world import free_port
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -16,7 +16,8 @@ from spoke import identity
 from spoke.settings import SpokeSettings
 from tests.security import people
 from tests.support.hand import Hand
-from tests.support.world import PATIENCE, free_port
+from tests.support.ports import free_port
+from tests.support.world import PATIENCE
 
 
 @pytest.fixture

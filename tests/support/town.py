@@ -26,8 +26,9 @@ from spoke import app, groups
 from spoke.settings import SpokeSettings
 from tests.support.inspector import Inspector, marks
 from tests.support.invariants import Seen
+from tests.support.ports import free_port
 from tests.support.proxy import Proxy, proxy_to
-from tests.support.world import PATIENCE, Daemon, free_port, until
+from tests.support.world import PATIENCE, Daemon
 
 Settings = Mapping[str, JsonValue]
 
@@ -75,8 +76,7 @@ class Town:
         daemon = Daemon(_argv("hub", said), _environ(self.folder), self.folder / f"hub{n}.log")
         self.hubs.append(daemon)
         self.ports.append(port)
-        await daemon.start()
-        await until((state / "admin-token").exists, f"hub {n} is up:\n{daemon.log}")
+        await daemon.start_until(state / "admin-token")
         return daemon
 
     async def add_spoke(self, name: str, hub: int = 0, **settings: JsonValue) -> Daemon:

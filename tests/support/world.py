@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -19,6 +18,7 @@ from protocol.errors import CallError
 from protocol.ops.sessions import Event, SessionView
 from spoke import groups
 from spoke.sweep import is_alive
+from tests.support.ports import free_port
 from tests.support.repositories import make_repository
 
 COORDCTL = str(Path(sys.executable).with_name("coordctl"))
@@ -75,6 +75,12 @@ class Daemon:
     def pid(self) -> int:
         assert self.process is not None
         return self.process.pid
+
+    async def start_until(self, sign: Path) -> None:
+        """Start it, and wait for the file that it makes once it is up."""
+        await self.start()
+        await until(lambda: sign.exists() or not self.runs, f"{sign} is there")
+        assert self.runs, self.said()
 
     @property
     def runs(self) -> bool:
@@ -193,8 +199,7 @@ async def world(
     ]  # fmt: skip
     here = World(folder, dsn, f"ws://127.0.0.1:{port}", Daemon(argv, env, folder / "hub.log"))
     try:
-        await here.hub.start()
-        await until(lambda: (folder / "hub" / "admin-token").exists(), "the hub has started")
+        await here.hub.start_until(folder / "hub" / "admin-token")
         for name in spokes:
             await here.add_spoke(name)
         yield here
@@ -215,12 +220,6 @@ def _end_leftovers(folder: Path) -> None:
             groups.leave(born_in)
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 async def ended(hub: coord.Hub, *ids: str) -> list[SessionView]:
     said = await hub.wait(*ids, timeout_ms=int(PATIENCE * 1_000))
     assert said.reached, [(one.task, one.state) for one in said.sessions]
@@ -239,6 +238,5 @@ def lines(events: list[Event]) -> list[str]:
 
 
 __all__ = [
-    "Daemon", "World", "ended", "free_port", "lines", "make_repository", "marked", "story",
-    "until", "world",
+    "Daemon", "World", "ended", "lines", "make_repository", "marked", "story", "until", "world",
 ]  # fmt: skip
