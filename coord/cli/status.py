@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from coord.cli.asking import ask, resolve_all
 from coord.cli.exits import Exit
+from coord.cli.facts import session_facts
 from coord.cli.out import Out, add_format, out_of
-from coord.cli.views import SESSIONS, TASK, session_facts
+from coord.cli.views import SESSIONS, TASK
 from coord.cli.watch import add_watch, repeat
 from coord.client import Hub
 from protocol.ops.sessions import Status

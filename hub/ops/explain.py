@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hub.core import explaining
+from hub.core import explaining, situation
 from hub.core.failing import jitter
 from hub.core.placement import Room, Waiting, agents_said, places_for
 from hub.desk import Asked, Desk, check_reach
@@ -41,8 +41,8 @@ async def explain(desk: Desk, asked: Asked[ExplainParams]) -> Explanation:
 
 def _situation(
     desk: Desk, row: ViewRow, spokes: list[SpokeRow], reach: ReachRow, doubt: str | None,
-    asks: explaining.Asks | None,
-) -> explaining.Situation:  # fmt: skip
+    asks: situation.Asks | None,
+) -> situation.Situation:  # fmt: skip
     settings = desk.settings
     lost_after = settings.laptop_lost_after_seconds if reach.laptop else settings.lost_after_seconds
     replaced_at = None
@@ -65,7 +65,7 @@ def _situation(
         )
         for spoke in open_ones
     ]
-    return explaining.Situation(
+    return situation.Situation(
         session_id=row.session_id,
         state=row.state,
         since=row.state_since,
@@ -102,11 +102,11 @@ def _situation(
     )
 
 
-def _parked(row: ViewRow) -> explaining.Parked | None:
+def _parked(row: ViewRow) -> situation.Parked | None:
     if row.limited_until is None or row.limited_at is None or row.state is not State.QUEUED:
         return None
     within = jitter(row.limited_at, row.limited_until)
-    return explaining.Parked(
+    return situation.Parked(
         row.account, row.limited_at, row.limited_until, row.limit_said or "", within
     )
 
@@ -126,12 +126,12 @@ def _advice(row: ViewRow) -> str | None:
     return said if isinstance(said, str) else None
 
 
-def _silence(row: ViewRow) -> explaining.Silent | None:
+def _silence(row: ViewRow) -> situation.Silent | None:
     said = views.session(row).agent_state
     if said is None or said.silent is None:
         return None
     one = said.silent
-    return explaining.Silent(
+    return situation.Silent(
         since=datetime.fromtimestamp(one.since / 1_000, UTC),
         doing=one.doing,
         tool=one.what,
@@ -144,7 +144,7 @@ def _time(ms: int | None) -> datetime | None:
     return None if ms is None else datetime.fromtimestamp(ms / 1_000, UTC)
 
 
-async def _asks(desk: Desk, row: ViewRow) -> explaining.Asks | None:
+async def _asks(desk: Desk, row: ViewRow) -> situation.Asks | None:
     """The question that it waits for, of those that nobody has answered."""
     if row.activity != Activity.WAITING:
         return None
@@ -155,7 +155,7 @@ async def _asks(desk: Desk, row: ViewRow) -> explaining.Asks | None:
         if one.state == "open":
             until = None if one.until is None else datetime.fromtimestamp(one.until / 1_000, UTC)
             what = f"{one.tool}: {one.what}"
-            return explaining.Asks(one.question, what, until, one.unanswered)
+            return situation.Asks(one.question, what, until, one.unanswered)
     return None
 
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from coord.cli.parser import read
-from hub.core.explaining import Asks, Parked, Silent, Situation, explain
+from hub.core.explaining import explain
+from hub.core.situation import Asks, Parked, Silent, Situation
 from protocol.session import State
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

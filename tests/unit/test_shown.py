@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from coord.cli.views import SESSIONS, session_facts, state
+from coord.cli.facts import session_facts
+from coord.cli.views import SESSIONS, state
 from protocol.ops.sessions import SessionView
 from tests.support.fake_hub import session
 
