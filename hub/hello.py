@@ -11,8 +11,8 @@ from hub.bells import HUBS, QUEUE
 from hub.core import reconcile
 from hub.desk import Desk
 from hub.door.peers import Peer
+from hub.fleet.connected import Connected
 from hub.fleet.reach import PING
-from hub.fleet.spokes import Connected
 from hub.reception import ALIVE_SECONDS, answers
 from hub.store.exchange import Greeted
 from hub.store.rows.fleet import HolderRow

@@ -12,8 +12,8 @@ from websockets.exceptions import ConnectionClosed
 
 from hub.bells import asked
 from hub.desk import Desk
+from hub.fleet.connected import Connected
 from hub.fleet.reach import PING
-from hub.fleet.spokes import Connected
 from hub.store.rows.fleet import AskRow
 from protocol.codec import Object
 from protocol.errors import CallError, Unavailable

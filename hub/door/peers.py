@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from websockets.asyncio.server import ServerConnection
 
 from hub.core.rights import Principal
-from hub.fleet.spokes import Connected
+from hub.fleet.connected import Connected
 from protocol.aio.node import Context, Node
 from protocol.errors import CallError, FailedPrecondition
 from protocol.frames import CallId

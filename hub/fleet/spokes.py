@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from hub.bells import QUEUE, Bells, outbox
-from hub.core import handoff
+from hub.fleet import orders
+from hub.fleet.connected import Connected
 from hub.store import Store
-from hub.store.rows.exchange import EarlierRow, OrderRow, PlacedRow
-from protocol import tokens
+from hub.store.rows.exchange import OrderRow, PlacedRow
 from protocol.aio.node import Node
 from protocol.codec import Object, encode
 from protocol.errors import CallError, LinkLost, ResourceExhausted, Unavailable
 from protocol.limits import MAX_FRAME_BYTES
 from protocol.ops.catalogue import SPOKE_ORDERS
-from protocol.ops.wire import AnswerOrder, MessageOrder, Order, OrdersTaken, StartOrder, StopOrder
+from protocol.ops.wire import OrdersTaken
 from protocol.switchboard import LinkId
 
 logger = logging.getLogger(__name__)
@@ -29,10 +28,6 @@ ORDERS_AT_ONCE = 64
 ORDERS_SECONDS = 30.0
 ORDERS_BYTES = MAX_FRAME_BYTES // 4  # of text, which may be written with more
 M = TypeVar("M", bound=BaseModel)
-_BODIES: dict[str, type[MessageOrder | AnswerOrder | StopOrder]] = {
-    "message": MessageOrder, "answer": AnswerOrder, "stop": StopOrder,
-}  # fmt: skip
-_SPEC: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 
 
 def read_answer(shape: type[M], said: JsonValue) -> M:
@@ -45,18 +40,6 @@ def read_answer(shape: type[M], said: JsonValue) -> M:
             f"the spoke answered with something that is no {shape.__name__}",
             advice="compare `coordctl version` there and here",
         ) from None
-
-
-@dataclass(slots=True)
-class Connected:
-    spoke_id: str
-    link: LinkId
-    epoch: int
-    at_hand: list[PlacedRow] = field(default_factory=list[PlacedRow])  #: just committed, not told
-    # Session tokens of starts that are not told yet. Only their digests are in the database, and
-    # another hub, or a later link, may have put another one there: so they go with the link.
-    tokens: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
-    dispatcher: asyncio.Task[None] | None = field(default=None)
 
 
 class Spokes:
@@ -173,9 +156,9 @@ class Spokes:
             due, is_all = await self._next(spoke, told)
             if not due:
                 break
-            rows, orders = await self._fitting(spoke, due)
+            rows, fitting = await self._fitting(spoke, due)
             is_all = is_all and len(rows) == len(due)
-            params: Object = {"epoch": spoke.epoch, "orders": orders}
+            params: Object = {"epoch": spoke.epoch, "orders": fitting}
             try:
                 said = await node.ask(spoke.link, SPOKE_ORDERS.name, params, within=ORDERS_SECONDS)
             except ResourceExhausted as error:
@@ -210,15 +193,16 @@ class Spokes:
         self, spoke: Connected, rows: Sequence[OrderRow]
     ) -> tuple[Sequence[OrderRow], list[JsonValue]]:
         """The first orders, as many as one frame surely takes; at least one."""
-        orders: list[JsonValue] = []
+        fitting: list[JsonValue] = []
         room = ORDERS_BYTES
         for row in rows:
-            order = (await self._order(spoke, row)).model_dump(mode="json", by_alias=True)
-            room -= len(encode(order))
-            if orders and room < 0:
+            order = await orders.written(self._store, spoke, row)
+            said = order.model_dump(mode="json", by_alias=True)
+            room -= len(encode(said))
+            if fitting and room < 0:
                 break
-            orders.append(order)
-        return rows[: len(orders)], orders
+            fitting.append(said)
+        return rows[: len(fitting)], fitting
 
     async def _skip(self, row: OrderRow, why: CallError) -> int:
         """Give up an order that no frame can carry, so that it is in nobody's way."""
@@ -229,74 +213,3 @@ class Spokes:
             )
             self._bells.ring(row.session_id, QUEUE)
         return row.seq
-
-    async def _order(self, spoke: Connected, row: OrderRow) -> Order:
-        body: StartOrder | MessageOrder | AnswerOrder | StopOrder | None = None
-        if row.kind == "start":
-            body = await self._start(spoke, row)
-        elif (shape := _BODIES.get(row.kind)) is not None:
-            body = shape.model_validate(row.body)
-        return Order.model_validate({
-            "seq": row.seq, "kind": row.kind, "session_id": row.session_id, "attempt": row.attempt,
-            "body": body,
-        })  # fmt: skip
-
-    async def _start(self, spoke: Connected, row: OrderRow) -> StartOrder:
-        return StartOrder.model_validate(
-            {
-                **_SPEC.validate_python(row.spec),
-                "task": row.task,
-                "repo": row.repo,
-                "base": row.base,
-                "branch": row.branch,
-                "agent": row.agent,
-                "sandbox": row.sandbox,
-                "parent_session_id": row.parent_id,
-                **await self._earlier(row),
-                "credential": await self._credential(spoke, row),
-            }
-        )
-
-    async def _earlier(self, row: OrderRow) -> Object:
-        """What a session that ran before needs to go on."""
-        was = (
-            await self._store.outbox.earlier(row.session_id, row.attempt)
-            if row.attempt > 1
-            else None
-        )
-        if was is None:
-            return {"worktree": None, "resume": False}
-        return {
-            "worktree": was.worktree,
-            "resume": was.worktree is not None,
-            "resumed": True,
-            "begun_at": was.base_commit,
-            "saved": was.saved,
-            "asked": was.asked,
-            # A conversation is on the disk of the machine where it was held.
-            "agent_session_id": was.worktree and was.agent_session_id,
-            "brief": await self._brief(row, was),
-        }
-
-    async def _brief(self, row: OrderRow, was: EarlierRow) -> str:
-        """What an agent with turns is told when it takes over."""
-        known = await self._store.policy.handoff(row.session_id)
-        if known is None or row.agent == "command":
-            return ""
-        return handoff.brief(
-            handoff.Known(
-                known.task, known.branch, known.failed, was.saved, was.base_commit,
-                known.told, known.said,
-            )
-        )  # fmt: skip
-
-    async def _credential(self, spoke: Connected, row: OrderRow) -> str:
-        token = spoke.tokens.get((row.session_id, row.attempt))
-        if token is None:  # another hub, or one that died, had it in memory
-            token = tokens.new(tokens.Kind.SESSION)
-            digest = tokens.digest(token)
-            given = (row.session_id, row.attempt, digest, spoke.epoch)
-            if not await self._store.outbox.set_credential(*given):
-                raise Unavailable("TRY_AGAIN", f"{row.session_id} is not for this link any more")
-            spoke.tokens[row.session_id, row.attempt] = token
-        return token

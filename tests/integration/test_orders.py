@@ -10,7 +10,8 @@ import pytest
 from pydantic import JsonValue
 
 from hub.bells import Bells
-from hub.fleet.spokes import Connected, Spokes
+from hub.fleet.connected import Connected
+from hub.fleet.spokes import Spokes
 from hub.ops.aborting import orders_of
 from hub.store import Postgres, Store
 from hub.store.rows.exchange import PlacedRow
