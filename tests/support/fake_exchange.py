@@ -21,6 +21,7 @@ from protocol import tokens
 from protocol.aio.node import Context, Node
 from protocol.aio.wire import WebsocketWire
 from protocol.codec import Object
+from protocol.errors import Unavailable
 from protocol.frames import Goaway, Notice
 from protocol.handshake import Hello, Limits, Verdict, Welcome
 from protocol.limits import MAX_FRAME_BYTES, MAX_IN_FLIGHT, NONCE_PATH, SUBPROTOCOL
@@ -92,10 +93,15 @@ class FakeExchange:
 
     async def until(self, question: Callable[[], object]) -> None:
         """Ask whenever something changed here, until the answer is true."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not question():
-                self._changed.clear()
-                await self._changed.wait()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not question():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            stored = {key: story.records[-20:] for key, story in self.stories.items()}
+            here = "here" if self._node is not None else "away"
+            raise TimeoutError(f"epoch {self.epoch}, {here}, stored: {stored}") from None
 
     async def until_kind(self, kind: str, session: str, attempt: int = 1) -> dict[str, Any]:
         story = self.story(session, attempt)
@@ -209,6 +215,8 @@ class FakeExchange:
 
     async def _initialize(self, context: Context) -> Welcome:
         hello = Hello.model_validate(context.call.params)
+        if self.refused_status is not None:  # it was let in a moment before
+            raise Unavailable("REFUSED", "nobody is welcome now")
         verdicts: list[Verdict] = []
         if hello.spoke is not None:
             self.hellos.append(hello)
