@@ -468,9 +468,10 @@ async def test_an_end_is_told_at_the_hello_although_its_supervisor_is_still_ther
             heard.set()
 
     line = await Supervisor.connect(folder.socket, on_spool, folder.word())
-    epoch = house.exchange.epoch
+    epoch, refusals = house.exchange.epoch, house.exchange.refusals
     house.exchange.refused_status = HTTPStatus.SERVICE_UNAVAILABLE
     house.exchange.cut()
+    await house.exchange.until(lambda: house.exchange.refusals > refusals)  # no hello is on its way
     (worktree / "stop").touch()
     await asyncio.wait_for(heard.wait(), PATIENCE_S)
     assert folder.is_supervised()

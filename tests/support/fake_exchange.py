@@ -71,6 +71,7 @@ class FakeExchange:
         self.beats: list[Object] = []
         self.saves: list[Saved] = []
         self.refused_status: HTTPStatus | None = None
+        self.refusals = 0
         self.epoch = 0
         self.appends = 0
         self.stale_once = False
@@ -178,6 +179,8 @@ class FakeExchange:
             said == f"Bearer {self.join_token}" or self._signed(said)
         ):
             return None
+        self.refusals += 1
+        self._note()
         return connection.respond(self.refused_status or HTTPStatus.UNAUTHORIZED, "{}")
 
     def _signed(self, said: str) -> bool:
