@@ -131,10 +131,10 @@ async def give_back(clone: Clone, place: Place, kept: Kept, id: str) -> Note:
     note = entry.note
     if not note.branch:
         raise NotFound("NOT_IN_TRASH", f"nobody knows any more what {id} belonged to")
+    await in_thread(kept.undo, entry, place, clone.path)  # what a full disk stopped half-way
     await branches.check_free(clone, note.branch)
     (here,) = await clone.objects(f"refs/heads/{note.branch}")
     if here is None and entry.tip is not None:
         await clone.run(["update-ref", "--create-reflog", f"refs/heads/{note.branch}", entry.tip])
-    await in_thread(kept.give_back, entry, place)
-    await in_thread(notes.write, clone.path, note)
+    await in_thread(kept.give_back, entry, place, clone.path)
     return note

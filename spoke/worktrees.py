@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,8 @@ from spoke.removal import Removed, Wish
 from spoke.restoring import Resumed
 from spoke.saving import Proof
 from spoke.trash import Trash
+
+_log = logging.getLogger(__name__)
 
 POOL_SIZE: Final = 2
 _FOLDER: Final = "worktrees"
@@ -57,6 +60,7 @@ class Worktrees:
         self._bounds = Bounds(root / _FOLDER)
 
     async def __aenter__(self) -> Self:
+        await in_thread(self._undo_moves)
         for name in self._clones.names():
             clone = self._clones.at(name)
             await in_thread(self._pool.forget, clone.path)
@@ -211,6 +215,14 @@ class Worktrees:
         gone = await removal.take_away(clone, place, session, self._bounds, self.kept, wish, proof)
         self._trash.stir()
         return gone
+
+    def _undo_moves(self) -> None:
+        for entry in self.kept.unfinished():
+            try:
+                clone = self._clones.at(entry.clone)
+                self.kept.undo(entry, self._place(clone, entry.note.session), clone.path)
+            except (NotFound, OSError) as error:
+                _log.error("%s is in the trash in part, and stays so: %s", entry.id, error)
 
     async def _close(self) -> None:
         await self._maker.close()

@@ -32,6 +32,13 @@ def _remove(kept: Kept, root: Path, session: str, days_ago: float) -> str:
     return session
 
 
+def _back(folder: Path) -> tuple[Place, Path]:
+    """Where it would be given back to, and the clone."""
+    (folder / "clone/notes").mkdir(parents=True)
+    back = folder / "back"
+    return Place(back / "tree", back / "view", back / "admin"), folder / "clone"
+
+
 @pytest.mark.parametrize(
     ("days", "most", "left"),
     [
@@ -102,15 +109,15 @@ def test_what_is_given_back_at_the_moment_in_which_it_is_counted_is_back(
 
     def counted_meanwhile(path: Path, *, missing_ok: bool = False) -> None:
         unlink(path, missing_ok=missing_ok)
-        if path.name == "entry.json":  # one that is being counted has been read before
+        if path.name == "going.json":  # one that is being counted has been read before
             tidying.start()
             assert hands.is_waited_for.wait(60)
 
     [entry] = kept.every()
     monkeypatch.setattr(kept, "every", lambda: (entry,))
     monkeypatch.setattr(Path, "unlink", counted_meanwhile)
-    place = Place(tmp_path / "back/tree", tmp_path / "back/view", tmp_path / "back/admin")
-    kept.give_back(entry, place)
+    place, clone = _back(tmp_path)
+    kept.give_back(entry, place, clone)
     tidying.join(60)
     assert (place.tree / "file").exists()
     assert list((tmp_path / "kept").iterdir()) == []
@@ -149,8 +156,8 @@ def test_what_was_being_counted_by_a_daemon_that_died_is_given_back(tmp_path: Pa
     _remove(kept, tmp_path / "kept", "ses_1", 1.0)
     [entry] = kept.every()
     (tmp_path / "kept" / entry.id / "entry.new").write_text('{"id":')
-    place = Place(tmp_path / "back/tree", tmp_path / "back/view", tmp_path / "back/admin")
-    kept.give_back(entry, place)
+    place, clone = _back(tmp_path)
+    kept.give_back(entry, place, clone)
     assert (place.tree / "file").exists()
     assert list((tmp_path / "kept").iterdir()) == []
 
@@ -160,9 +167,9 @@ def test_what_was_thrown_away_meanwhile_is_not_given_back(tmp_path: Path) -> Non
     _remove(kept, tmp_path / "kept", "ses_1", 1.0)
     [entry] = kept.every()
     kept.tidy(trash)
-    place = Place(tmp_path / "back/tree", tmp_path / "back/view", tmp_path / "back/admin")
+    place, clone = _back(tmp_path)
     with pytest.raises(NotFound, match="NOT_IN_TRASH"):
-        kept.give_back(entry, place)
+        kept.give_back(entry, place, clone)
     assert not place.occupied()
 
 
