@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Final
 
 from coord.cli import terminal
-from coord.cli.asking import ask, duration, resolve_all
+from coord.cli.asking import ANY, LIVE, ask, duration, resolve_all
 from coord.cli.exits import Exit
 from coord.cli.out import Format, Out, add_format, out_of, plain
 from coord.cli.views import ENDED
 from coord.client import Hub
 from protocol.ops.sessions import Receipt
+from protocol.session import State
+
+_ABORTABLE: Final = LIVE | {State.LOST}  #: the agent of one that is lost may be alive
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sessions", metavar="REF", nargs="+", help="id, branch or task")
+    parser.add_argument("sessions", metavar="REF", nargs="+", help=ANY)
     parser.add_argument("--reason", metavar="TEXT", default="")
     parser.add_argument("--grace", metavar="TIME", type=duration, help="from INT to KILL")
     parser.add_argument("--now", action="store_true", help="KILL at once")
@@ -43,7 +47,7 @@ def run(args: argparse.Namespace) -> Exit:
                 wait=not args.no_wait,
                 wait_ms=args.timeout,
             )
-            for id in await resolve_all(hub, refs)
+            for id in await resolve_all(hub, refs, among=_ABORTABLE)
         ]
         _show(out_of(args), receipts)
         return Exit.OK if all(one.complete for one in receipts) else Exit.PARTIAL

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import re
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -18,6 +18,10 @@ from coord.client import Hub, connect
 from protocol.errors import InvalidArgument, NotFound, Unavailable
 from protocol.ops.sessions import SessionView
 from protocol.session import ENDED, State
+
+LIVE: Final = frozenset(State) - ENDED
+ANY: Final = "id, start of an id, branch or task; of several so called the one that has not ended"
+ONE: Final = "id, start of an id, branch or task; which of several so called is not guessed"
 
 _WHOLE_ID: Final = re.compile(r"ses_[a-z2-7]{16}\Z")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|)\Z")
@@ -76,16 +80,19 @@ async def slow_told(what: str) -> AsyncGenerator[None]:
         telling.cancel()
 
 
-async def resolve(hub: Hub, ref: str) -> str:
+async def resolve(hub: Hub, ref: str, *, among: Collection[State] = LIVE) -> str:
     """The id that a word refers to: an id, a branch or a task; else the start of an id.
 
+    Of several of that branch or task it is the only one in a state of ``among``: those in which
+    there is something to do. Where a wrong guess would do harm that is none.
     Raises NotFound, or InvalidArgument (AMBIGUOUS) with the candidates.
     """
     if _WHOLE_ID.match(ref):
         return ref
     found = (await hub.status(ref=ref)).sessions
     exact = [one for one in found if ref in (one.session_id, one.task, one.branch)]
-    match exact or found:
+    meant = [one for one in exact if one.state in among]
+    match meant or exact or found:
         case [one]:
             return one.session_id
         case []:
@@ -98,8 +105,10 @@ async def resolve(hub: Hub, ref: str) -> str:
             raise _ambiguous(ref, several)
 
 
-async def resolve_all(hub: Hub, refs: Sequence[str]) -> list[str]:
-    return [await resolve(hub, ref) for ref in refs]
+async def resolve_all(
+    hub: Hub, refs: Sequence[str], *, among: Collection[State] = LIVE
+) -> list[str]:
+    return [await resolve(hub, ref, among=among) for ref in refs]
 
 
 def outcome(states: Sequence[State]) -> Exit:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from coord.cli import terminal
-from coord.cli.asking import ask, resolve, resolve_all
+from coord.cli.asking import ONE, ask, resolve, resolve_all
 from coord.cli.exits import Exit
 from coord.cli.out import Out, add_format, out_of
 from coord.cli.views import CLEANED
@@ -15,7 +15,9 @@ from protocol.ops.keeping import Cleaned
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sessions", metavar="REF", nargs="*", help="default: all that have ended")
+    parser.add_argument(
+        "sessions", metavar="REF", nargs="*", help=f"{ONE}; default: all that have ended"
+    )
     parser.add_argument("--tree", metavar="REF", help="a session and all below it")
     parser.add_argument("--force", action="store_true", help="also what no ref can hold")
     parser.add_argument(
@@ -31,8 +33,8 @@ def run(args: argparse.Namespace) -> Exit:
     refs: Sequence[str] = args.sessions
 
     async def work(hub: Hub) -> Exit:
-        top = None if args.tree is None else await resolve(hub, args.tree)
-        ids = await resolve_all(hub, refs)
+        top = None if args.tree is None else await resolve(hub, args.tree, among=())
+        ids = await resolve_all(hub, refs, among=())
         done = await hub.cleanup(
             *ids,
             tree=top,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from coord.cli.asking import ask, resolve
+from coord.cli.asking import ANY, ask, resolve
 from coord.cli.exits import Exit
 from coord.cli.out import add_format, out_of
 from coord.cli.tables import age
@@ -14,7 +14,7 @@ from protocol.ops.sessions import Explanation
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("session", metavar="REF", help="id, start of an id, branch or task")
+    parser.add_argument("session", metavar="REF", help=ANY)
     add_format(parser)
     parser.epilog = "example: coordctl explain fix-login"
     parser.set_defaults(run=run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from coord.cli.asking import ask, count, resolve
+from coord.cli.asking import ANY, ask, count, resolve
 from coord.cli.exits import Exit
 from coord.cli.out import Format, add_format, out_of
 from coord.cli.transcript import SPOKEN, Place, follow
@@ -13,7 +13,7 @@ from coord.client import Hub
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("session", metavar="REF", help="id, start of an id, branch or task")
+    parser.add_argument("session", metavar="REF", help=ANY)
     parser.add_argument("-f", "--follow", action="store_true", help="go on until it has ended")
     parser.add_argument("--events", action="store_true", help="all kinds of events, not only lines")
     parser.add_argument(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Final
 
-from coord.cli.asking import ask, duration, resolve
+from coord.cli.asking import ANY, LIVE, ask, duration, resolve
 from coord.cli.exits import Exit
 from coord.cli.out import add_format, out_of
 from coord.cli.views import DELIVERED
 from coord.client import Hub
+from protocol.session import State
+
+_HEARING: Final = LIVE | {State.BLOCKED}  #: one that is blocked waits for a message
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("session", metavar="REF", help="id, start of an id, branch or task")
+    parser.add_argument("session", metavar="REF", help=ANY)
     parser.add_argument("text", metavar="TEXT", help="- reads standard input")
     parser.add_argument(
         "--mode", choices=["queue", "steer", "interrupt"], default="queue",
@@ -36,7 +40,7 @@ def run(args: argparse.Namespace) -> Exit:
 
     async def work(hub: Hub) -> Exit:
         said = await hub.message(
-            await resolve(hub, ref),
+            await resolve(hub, ref, among=_HEARING),
             text,
             mode=args.mode,
             on_unsupported=args.on_unsupported,

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from coord.cli import terminal
-from coord.cli.asking import ask, resolve_all, slow_told
+from coord.cli.asking import ONE, ask, resolve_all, slow_told
 from coord.cli.exits import Exit
 from coord.cli.out import add_format, out_of
 from coord.cli.views import SESSIONS
@@ -15,7 +15,7 @@ from protocol.session import State
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sessions", metavar="REF", nargs="+", help="id, branch or task")
+    parser.add_argument("sessions", metavar="REF", nargs="+", help=ONE)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--spoke", metavar="NAME", help="on this spoke")
     where.add_argument(
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> Exit:
                     accept_loss=args.accept_loss,
                     reason=args.reason,
                 )
-                for id in await resolve_all(hub, refs)
+                for id in await resolve_all(hub, refs, among=())
             ]
         out = out_of(args)
         out.rows([one.session for one in done], SESSIONS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from coord.cli.asking import ask, resolve_all
+from coord.cli.asking import ANY, ask, resolve_all
 from coord.cli.exits import Exit
 from coord.cli.facts import session_facts
 from coord.cli.out import Out, add_format, out_of
@@ -16,7 +16,7 @@ from protocol.ops.sessions import Status
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sessions", metavar="REF", nargs="+", help="id, branch or task")
+    parser.add_argument("sessions", metavar="REF", nargs="+", help=ANY)
     add_watch(parser)
     add_format(parser)
     parser.epilog = "example: coordctl status fix-login"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from coord.cli.asking import ask, duration, outcome, resolve, resolve_all
+from coord.cli.asking import ANY, ask, duration, outcome, resolve, resolve_all
 from coord.cli.exits import Exit
 from coord.cli.out import add_format, out_of
 from coord.cli.views import SESSIONS, TASK
@@ -16,7 +16,7 @@ from protocol.session import ENDED
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sessions", metavar="REF", nargs="*", help="id, branch or task")
+    parser.add_argument("sessions", metavar="REF", nargs="*", help=ANY)
     parser.add_argument(
         "--below", metavar="REF", help="all that is live below a session; inside one: below it"
     )

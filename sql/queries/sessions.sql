@@ -113,11 +113,13 @@ SELECT s.session_id, s.created_at FROM sessions s
  ORDER BY s.created_at DESC, s.session_id DESC LIMIT $8;
 
 -- name: match_sessions
--- What a person may mean: an id, the start of one, a branch or a task; live sessions first.
+-- What a person may mean: an id, a branch or a task, and behind them the start of an id; of each,
+-- live sessions first.
 SELECT s.session_id, s.created_at FROM sessions s
  WHERE s.session_id = $1 OR starts_with(s.session_id, $1) OR starts_with(s.session_id, 'ses_' || $1)
     OR s.branch = $1 OR s.task = $1
- ORDER BY session_ended(s.state), s.created_at DESC LIMIT 20;
+ ORDER BY $1 IN (s.session_id, s.branch, s.task) DESC, session_ended(s.state), s.created_at DESC
+ LIMIT 20;
 
 -- name: tree_ids
 -- A session and all below it. spared: a child that was spawned to continue, or is below one.
