@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import select
 import shutil
 import signal
@@ -104,6 +105,27 @@ def server_pid(data: Path) -> int:
     return pid
 
 
+def shared_memory(data: Path) -> set[str]:
+    """What the processes of the running server share: files by their names, a segment by its id.
+
+    If it is killed they stay, until a server is started in the same directory.
+    """
+    leader = server_pid(data)
+    children = Path(f"/proc/{leader}/task/{leader}/children").read_text().split()
+    shared = {(data / "cluster" / "postmaster.pid").read_text().splitlines()[6].split()[1]}
+    for pid in (leader, *children):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one that was ending
+            maps = Path(f"/proc/{pid}/maps").read_text()
+            shared.update(re.findall(r"/dev/shm/(PostgreSQL\.\d+)", maps))
+    return shared
+
+
+def still_shared(those: set[str]) -> set[str]:
+    table = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    files = {path.name for path in Path("/dev/shm").iterdir()}
+    return those & (files | {line.split()[1] for line in table})
+
+
 def wait_gone(pidfd: int) -> None:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
@@ -176,6 +198,7 @@ async def test_start_right_after_a_killed_owner(data: Path, binaries: Binaries) 
 @pytest.mark.parametrize("everything", [True, False], ids=["everything", "postmaster"])
 async def test_recovers_after_kill(data: Path, binaries: Binaries, everything: bool) -> None:
     with owner_process(data) as owner:
+        shared = shared_memory(data)
         leader = server_pid(data)
         children = Path(f"/proc/{leader}/task/{leader}/children").read_text().split()
         os.kill(leader, signal.SIGKILL)
@@ -187,6 +210,8 @@ async def test_recovers_after_kill(data: Path, binaries: Binaries, everything: b
     async with running(Cluster(data, binaries)) as endpoint:
         assert await query(endpoint, "SELECT count(*) FROM kept") == 1
     assert "automatic recovery in progress" in (data / "postgres.log").read_text()
+    assert len(shared) > 1
+    assert still_shared(shared) == set()
 
 
 async def test_stale_pid_file_that_names_another_process(data: Path, binaries: Binaries) -> None:
@@ -230,8 +255,11 @@ async def test_wait_died_reports_a_dead_server(data: Path, binaries: Binaries) -
     cluster = Cluster(data, binaries, durable=False)
     async with running(cluster):
         died = asyncio.create_task(cluster.wait_died())
+        shared = shared_memory(data)
         os.kill(server_pid(data), signal.SIGKILL)
         assert await died == -signal.SIGKILL
+    async with running(cluster):
+        assert still_shared(shared) == set()
 
 
 async def test_second_cluster_is_refused_and_the_first_unharmed(
