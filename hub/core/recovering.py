@@ -41,6 +41,15 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
+class Remember:
+    """The worktree of a session that has ended."""
+
+    spoke_id: str
+    session_id: str
+    worktree: str
+
+
+@dataclass(frozen=True, slots=True)
 class TakeAway:
     """A worktree: saved, then to the trash."""
 
@@ -48,6 +57,9 @@ class TakeAway:
     session_id: str
     worktree: str
     branch: str
+
+
+Act = GiveUp | Forget | Remember | TakeAway
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,7 @@ class Found:
     spoke_id: str | None
     what: str
     action: str
-    act: GiveUp | Forget | TakeAway | None = None
+    act: Act | None = None
 
 
 def decide(records: Sequence[Record], surveys: Mapping[str, Survey]) -> list[Found]:
@@ -119,7 +131,11 @@ def _of_worktrees(spoke_id: str, survey: Survey, known: Mapping[str, Record]) ->
     found: list[Found] = []
     for one in survey.worktrees:
         record = known.get(one.session_id)
-        if one.session_id in busy or (record is not None and record.spoke_id == spoke_id):
+        if one.session_id in busy:
+            continue
+        if record is not None and record.spoke_id == spoke_id:
+            if record.worktree is None and not record.live:
+                found.append(_unknown(record.session_id, spoke_id, one.worktree))
             continue
         act = TakeAway(spoke_id, one.session_id, one.worktree, one.branch)
         what = f"the worktree {one.worktree} belongs to a session that is "
@@ -142,6 +158,13 @@ def _of_refs(spoke_id: str, survey: Survey, known: Mapping[str, Record]) -> list
         for one in survey.branches if one.session_id not in known
     ]  # fmt: skip
     return found
+
+
+def _unknown(id: str, spoke_id: str, worktree: str) -> Found:
+    """A spoke put it back, and its answer never arrived."""
+    what = f"its worktree {worktree} is there, and the database does not know of it"
+    act = Remember(spoke_id, id, worktree)
+    return Found("unknown_worktree", id, spoke_id, what, "take it down as its worktree", act)
 
 
 def _lost(record: Record, why: str) -> GiveUp:

@@ -10,6 +10,7 @@ from hub.desk import Asked, Desk
 from hub.fleet.spokes import read_answer
 from hub.ops.cleanup import forget, take_away
 from hub.ops.registry import Operation
+from hub.ops.trash import remember
 from hub.store.rows.sessions import HeldSomewhereRow
 from hub.store.rows.spokes import SpokeRow
 from protocol.codec import Object
@@ -75,7 +76,7 @@ async def _finding(
 async def _act(
     desk: Desk,
     asked: Asked[RecoverParams],
-    act: recovering.GiveUp | recovering.Forget | recovering.TakeAway,
+    act: recovering.Act,
 ) -> None:
     match act:
         case recovering.GiveUp(id, attempt, why):
@@ -83,6 +84,8 @@ async def _act(
                 raise NotFound("ATTEMPT_NOT_FOUND", "it is not as it was a moment ago")
         case recovering.Forget(id):
             await forget(desk, id, "the worktree was gone already")
+        case recovering.Remember(spoke_id, id, worktree):
+            await remember(desk, id, spoke_id, worktree)
         case recovering.TakeAway(spoke_id, id, worktree, branch):
             params: Object = {
                 "sessionId": id, "worktree": worktree, "branch": branch, "force": True,

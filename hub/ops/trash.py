@@ -43,10 +43,15 @@ async def restore(desk: Desk, asked: Asked[TrashRestoreParams]) -> GivenBack:
         within=SPOKE_SECONDS,
     )
     back = read_answer(GivenBack, said)
-    if await desk.store.resuming.found_worktree(back.session_id, spoke.spoke_id, back.worktree):
-        await desk.store.sessions.note(back.session_id, "restored", {"worktree": back.worktree})
-        desk.bells.ring(back.session_id)
+    await remember(desk, back.session_id, spoke.spoke_id, back.worktree)
     return back
+
+
+async def remember(desk: Desk, session_id: str, spoke_id: str, worktree: str) -> None:
+    """The worktree is there again, if this is where the session was last."""
+    if await desk.store.resuming.found_worktree(session_id, spoke_id, worktree):
+        await desk.store.sessions.note(session_id, "restored", {"worktree": worktree})
+        desk.bells.ring(session_id)
 
 
 OPERATIONS = (Operation(TRASH_LIST, list_trash), Operation(TRASH_RESTORE, restore))

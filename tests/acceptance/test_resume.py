@@ -157,21 +157,26 @@ async def test_what_disagrees_is_found_and_mended(tmp_path: Path, hub_database: 
         once = {"repo": repo, "command": "sh", "args": ["-c", "echo new > new"]}
         gone = await hub.spawn("gone", **once)
         stray = await hub.spawn("stray", **once)
-        await ended(hub, gone.session_id, stray.session_id)
+        unsaid = await hub.spawn("unsaid", **once)
+        await ended(hub, gone.session_id, stray.session_id, unsaid.session_id)
         await until(lambda: not list(here.state("anvil").glob("attempts/*")), "all is done with")
         assert await recover(hub, apply=False) == {}
         shutil.rmtree(str(gone.worktree))
         async with here.database() as db:
             for table in ("session_events", "mappings", "sessions"):
                 await db.execute(f"DELETE FROM {table} WHERE session_id = $1", stray.session_id)
+            forget = "UPDATE mappings SET worktree = NULL WHERE session_id = $1"
+            await db.execute(forget, unsaid.session_id)
         found = await recover(hub, apply=False)
         assert found == {
             (gone.session_id, "no_worktree"): False,
             (stray.session_id, "stray_worktree"): False,
             (stray.session_id, "orphan_ref"): False,
+            (unsaid.session_id, "unknown_worktree"): False,
         }
         assert (await recover(hub, apply=True))[stray.session_id, "stray_worktree"] is True
         assert not Path(str(stray.worktree)).exists()
+        assert (await hub.status(unsaid.session_id)).sessions[0].worktree == unsaid.worktree
         left = await recover(hub, apply=False)
         assert {kind for _, kind in left} <= {"orphan_ref", "stray_branch"}
         trash = await hub.ask(ops.TRASH_LIST, {})

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hub.core.recovering import Forget, Found, GiveUp, Record, TakeAway, decide
+from hub.core.recovering import Forget, Found, GiveUp, Record, Remember, TakeAway, decide
 from protocol.ops.wire import FoundAttempt, FoundRef, FoundWorktree, Survey
 from protocol.session import State
 
@@ -34,6 +34,9 @@ def _found(record: Record | None, survey: Survey | None) -> list[Found]:
         (replace(LIVE, accepted=False), EMPTY),
         (LIVE, None),
         (replace(OVER, worktree=None), EMPTY),
+        (replace(LIVE, worktree=None), EMPTY.model_copy(update={"attempts": [ATTEMPT]})),
+        (replace(LIVE, worktree=None), ALL),
+        (replace(OVER, worktree=None), ALL),
     ],
 )
 def test_where_all_agrees_or_nobody_can_say_nothing_is_found(
@@ -50,6 +53,13 @@ def test_a_live_attempt_that_its_spoke_does_not_have() -> None:
 def test_a_worktree_that_is_not_there_is_forgotten() -> None:
     [found] = _found(OVER, EMPTY)
     assert found.act == Forget("s")
+
+
+def test_a_worktree_that_a_spoke_put_back_and_could_not_say_so_is_known_again() -> None:
+    alone = EMPTY.model_copy(update={"worktrees": [WORKTREE]})
+    [found] = _found(replace(OVER, worktree=None), alone)
+    assert found.act == Remember("sp", "s", "/w/s")
+    assert _found(replace(LIVE, worktree=None, accepted=False), alone) == [], "it is being made"
 
 
 @pytest.mark.parametrize("state", [State.ABORTING, State.UNKNOWN])
