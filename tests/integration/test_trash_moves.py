@@ -115,6 +115,7 @@ def test_giving_back_that_is_killed_at_any_step_is_undone_or_done(
         if not was_killed:
             break
         if seen[-1] == "kept":
+            assert notes.every(room.clone) == ()
             room.restore()
         assert room.where() == "there", step
     undone = seen.count("kept")

@@ -10,6 +10,7 @@ from typing import Final
 from tests.mutants.connections import CONNECTIONS
 from tests.mutants.failing import FAILING
 from tests.mutants.fences import FENCES
+from tests.mutants.moves import MOVES
 from tests.mutants.mutant import Mutant
 from tests.mutants.opencode import OPENCODE
 from tests.mutants.permissions import PERMISSIONS
@@ -160,4 +161,5 @@ MUTANTS: Final = (
     *PERMISSIONS,
     *SANDBOX,
     *FAILING,
+    *MOVES,
 )
