@@ -77,6 +77,6 @@ SIGNALS: Final = (
         "hub/web/asked.py",
         "        rights.check(principal, ANSWER.name, ANSWER.roles)\n",
         "        pass\n",
-        ("tests/integration/test_web_answers.py",),
+        ("tests/integration/web/test_questions.py",),
     ),
 )

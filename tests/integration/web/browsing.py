@@ -1,4 +1,4 @@
-"""The ops page as a program sees it: bare HTTP, and its stream of events."""
+"""Bytes for the ops page and back: bare requests, and its stream of events."""
 
 from __future__ import annotations
 
@@ -47,6 +47,22 @@ async def streaming(
     ):
         assert answer.status_code == 200, await answer.aread()
         yield said(answer)
+
+
+def tasks(overview: Said) -> list[str]:
+    """What the sessions of an overview are to do."""
+    assert overview.event == "overview"
+    seen = overview.json()
+    assert isinstance(seen, dict)
+    return [str(one["task"]) for one in seen["overview"]["sessions"]]
+
+
+def ask(host: str | None, *more: str, path: str = "/healthz") -> bytes:
+    """A request as bytes, with these lines in its head."""
+    hosts = [] if host is None else [f"Host: {host}"]
+    return "\r\n".join(
+        [f"GET {path} HTTP/1.1", *hosts, *more, "Connection: close", "", ""]
+    ).encode()
 
 
 async def raw(url: str, request: bytes) -> bytes:

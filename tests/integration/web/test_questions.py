@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-
 import httpx
 import pytest
 from pydantic import JsonValue
 
-from hub.app import RunningHub
 from hub.desk import Desk
 from hub.web import overview
 from protocol import tokens
 from protocol.ops.catalogue import Role
 from protocol.tokens import Kind
-from tests.support.browsing import PATIENCE
 from tests.support.seat import Seat, seat
 
 ASKED: dict[str, JsonValue] = {
     "question": 1, "tool": "run", "what": "git push \u202eorigin", "paths": ["a", "b"],
     "rule": "ask run", "until": 4_000_000_000_000, "unanswered": "deny",
 }  # fmt: skip
-
-
-@pytest.fixture
-def desk(running_hub: RunningHub) -> Desk:
-    return running_hub._desk
-
-
-@pytest.fixture
-async def web(running_hub: RunningHub) -> AsyncGenerator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=running_hub.http_url, timeout=PATIENCE) as client:
-        yield client
 
 
 async def _asks(desk: Desk) -> Seat:
