@@ -51,7 +51,7 @@ PERMISSIONS: Final = (
         "hub/ops/answer.py",
         "params.session_id, own=False)",
         "params.session_id, own=True)",
-        ("tests/security/test_rights.py",),
+        ("tests/security/test_reach.py",),
     ),
     Mutant(
         "an answer is given twice",

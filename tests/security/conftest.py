@@ -11,8 +11,9 @@ import pytest
 import coord
 from hub.app import RunningHub
 from hub.door import links
+from tests.security import people
 from tests.security.people import Watch
-from tests.security.raw import PATIENCE
+from tests.security.raw import PATIENCE, Raw, entered
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +33,24 @@ async def watch(running_hub: RunningHub, caplog: pytest.LogCaptureFixture) -> As
         yield here
         async with asyncio.timeout(PATIENCE):
             await here.check()
+
+
+@pytest.fixture
+async def bearer(running_hub: RunningHub, watch: Watch) -> str:
+    """What an operator shows who means no good."""
+    token = (await people.user(running_hub, "operator", "mallory")).token
+    watch.secrets.append(token)
+    return f"Bearer {token}"
+
+
+@pytest.fixture
+async def link(running_hub: RunningHub, bearer: str) -> AsyncGenerator[Raw]:
+    """And their link."""
+    async with entered(running_hub.url, bearer) as raw:
+        yield raw
+
+
+@pytest.fixture
+async def session(running_hub: RunningHub) -> str:
+    """One that waits for a spoke that will never come."""
+    return await people.queued(people.store_of(running_hub))

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import asyncpg
 import pytest
@@ -48,6 +48,17 @@ async def user(hub: RunningHub, role: str, name: str = "anna") -> TokenCreated:
 
 async def join_token(hub: RunningHub, name: str | None = None) -> str:
     return tokens.read_join(await hub.join_string(name)).token  # type: ignore[arg-type]
+
+
+def authorization(token: str) -> str:
+    """The header of a request that shows it."""
+    return f"Authorization: Bearer {token}"
+
+
+async def set_token(dsn: str, token: str, change: str) -> None:
+    """Change a token behind the back of its hub."""
+    statement = f"UPDATE coord.tokens SET {change} WHERE digest = $1"
+    await select(dsn, statement, tokens.digest(token))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +109,26 @@ async def online(hub: RunningHub, one: Spoke) -> AsyncGenerator[Raw]:
         yield raw
 
 
+@asynccontextmanager
+async def working(hub: RunningHub) -> AsyncGenerator[tuple[Raw, int, str]]:
+    """The link of a spoke, its epoch, and a session that it runs."""
+    one = await spoke(hub)
+    async with entered(hub.url, await one.proof(hub), greet=False) as link:
+        epoch = (await link.initialize(**one.hello()))["result"]["epoch"]
+        session = await queued(store_of(hub))
+        await credential(store_of(hub), one.id, session)
+        yield link, epoch, session
+
+
+def append(
+    epoch: int, session: str, records: list[Any], first: int = 1, attempt: int = 1
+) -> dict[str, Any]:
+    return {
+        "epoch": epoch, "sessionId": session, "attempt": attempt, "first": first,
+        "records": records,
+    }  # fmt: skip
+
+
 async def queued(store: Store, parent: str | None = None, **more: object) -> str:
     """A session that waits for a spoke that will never come."""
     new = rows.new_session(parent=parent, requires={"with": "nobody"})
@@ -116,6 +147,21 @@ async def audited(dsn: str, outcome: str) -> int:
     """How many rows of the audit have this outcome."""
     found = await select(dsn, "SELECT count(*) FROM coord.audit WHERE outcome = $1", outcome)
     return int(found[0][0])
+
+
+async def dump(dsn: str) -> list[str]:
+    """Every row of every table, as text."""
+    tables = await select(
+        dsn,
+        "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS name"
+        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema')",
+    )
+    assert len(tables) > 10
+    found: list[str] = []
+    for table in tables:
+        found += [row[0] for row in await select(dsn, f"SELECT t::text FROM {table[0]} t")]
+    return found
 
 
 async def select(dsn: str, statement: str, *values: object) -> list[asyncpg.Record]:

@@ -16,6 +16,10 @@ from urllib.parse import urlsplit
 from protocol.limits import RPC_PATH, SUBPROTOCOL
 
 PATIENCE = 10.0  # seconds for anything that should happen
+#: Code and reason of a value and of an id that are not as they should be.
+VALUE = ("INVALID_ARGUMENT", "BAD_VALUE")
+ID = ("INVALID_REQUEST", "BAD_VALUE")
+GOOD = '"jsonrpc":"2.0"'  # how the text of each frame begins
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
@@ -73,6 +77,16 @@ def text(said: str | dict[str, Any]) -> bytes:
 
 def call(id: str, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": id, "method": method, "params": params or {}}
+
+
+def nested(levels: int) -> Any:
+    """So many objects, each in the one before."""
+    return {"a": nested(levels - 1)} if levels > 1 else {}
+
+
+def op(params: str, method: str = "coord.status", id: str = '"x"') -> str:
+    """The text of a call, with whatever is wrong in it."""
+    return f'{{{GOOD},"id":{id},"method":"{method}","params":{params}}}'
 
 
 class Raw:
