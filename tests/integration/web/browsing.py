@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -49,6 +50,15 @@ async def streaming(
         yield said(answer)
 
 
+async def overview(stream: AsyncIterator[Said]) -> Said:
+    """The next one; beats come whenever nothing else did for a while."""
+    async for one in stream:
+        if one.event != "beat":
+            assert one.event == "overview", one
+            return one
+    raise AssertionError("the stream has ended")
+
+
 def tasks(overview: Said) -> list[str]:
     """What the sessions of an overview are to do."""
     assert overview.event == "overview"
@@ -66,19 +76,35 @@ def ask(host: str | None, *more: str, path: str = "/healthz") -> bytes:
 
 
 async def raw(url: str, request: bytes) -> bytes:
-    """What comes back for these bytes until the far side closes."""
+    """What comes back for these bytes until the far side closes, whether it took them all or not.
+
+    A stream would forget what it has read as soon as it cannot write.
+    """
     parts = urlsplit(url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    try:
+    loop = asyncio.get_running_loop()
+    with socket.socket() as sock:
+        sock.setblocking(False)
         async with asyncio.timeout(PATIENCE):
+            await loop.sock_connect(sock, (parts.hostname, parts.port))
+            asking = asyncio.create_task(_write(sock, request))
             try:
-                writer.write(request)
-                await writer.drain()
-                return await reader.read()
-            except ConnectionError:
-                return await reader.read()
-    finally:
-        writer.close()
+                return await _read(sock)
+            finally:
+                asking.cancel()
+                await asyncio.wait([asking])
+
+
+async def _write(sock: socket.socket, request: bytes) -> None:
+    with suppress(ConnectionError):
+        await asyncio.get_running_loop().sock_sendall(sock, request)
+
+
+async def _read(sock: socket.socket) -> bytes:
+    answer = bytearray()
+    with suppress(ConnectionError):
+        while part := await asyncio.get_running_loop().sock_recv(sock, 1 << 16):
+            answer += part
+    return bytes(answer)
 
 
 def status(answer: bytes) -> int:
