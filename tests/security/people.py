@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import coord
 from hub.app import RunningHub
+from hub.bells import outbox
 from hub.desk import Desk
 from hub.ops.tokens import new_user
 from hub.store import Store
@@ -116,7 +117,7 @@ async def working(hub: RunningHub) -> AsyncGenerator[tuple[Raw, int, str]]:
     async with entered(hub.url, await one.proof(hub), greet=False) as link:
         epoch = (await link.initialize(**one.hello()))["result"]["epoch"]
         session = await queued(store_of(hub))
-        await credential(store_of(hub), one.id, session)
+        await taken(hub, link, one.id, session)
         yield link, epoch, session
 
 
@@ -136,11 +137,26 @@ async def queued(store: Store, parent: str | None = None, **more: object) -> str
 
 
 async def credential(store: Store, spoke_id: str, session_id: str) -> str:
-    """The token of a session, which is put on a spoke for that."""
+    """The token of a session, which is put for that on a spoke without a link."""
     token = tokens.new(Kind.SESSION)
     [row] = await store.outbox.assign([(session_id, spoke_id, tokens.digest(token))])
     assert row.attempt is not None
     return token
+
+
+async def taken(hub: RunningHub, link: Raw, spoke_id: str, session_id: str) -> str:
+    """The token of a session whose start the spoke on this link has taken: as its order says it.
+
+    The hub, which looks into the outbox of whoever is connected, knows no token that was put there
+    behind its back, and gives the session another.
+    """
+    await credential(store_of(hub), spoke_id, session_id)
+    desk_of(hub).bells.ring_here(outbox(spoke_id))
+    told = await link.read()
+    [order] = told["params"]["orders"]
+    assert (order["kind"], order["sessionId"]) == ("start", session_id)
+    await link.say({"jsonrpc": "2.0", "id": told["id"], "result": {"accepted": order["seq"]}})
+    return str(order["body"]["credential"])
 
 
 async def audited(dsn: str, outcome: str) -> int:

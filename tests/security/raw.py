@@ -162,6 +162,15 @@ class Raw:
             if "method" not in heard and heard.get("id") == id:
                 return heard
 
+    async def answers(self, *ids: str) -> list[dict[str, Any]]:
+        """The answers to these calls, in this order, in whichever they come."""
+        found: dict[object, dict[str, Any]] = {}
+        while not found.keys() >= set(ids):
+            heard = await self.read()
+            if "method" not in heard:
+                found[heard.get("id")] = heard
+        return [found[id] for id in ids]
+
     async def close_code(self) -> int:
         """How the far side ended it, whatever it said before; 1006 without a close frame."""
         async with asyncio.timeout(PATIENCE):

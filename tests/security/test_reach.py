@@ -135,12 +135,11 @@ async def test_z3_keys_of_two_callers_are_two_keys(running_hub: RunningHub, watc
 
 
 async def test_z3_a_session_token_ends_with_its_attempt(running_hub: RunningHub) -> None:
-    store = people.store_of(running_hub)
     one = await people.spoke(running_hub)
     async with entered(running_hub.url, await one.proof(running_hub), greet=False) as link:
         epoch = (await link.initialize(**one.hello()))["result"]["epoch"]
-        session = await people.queued(store)
-        token = await people.credential(store, one.id, session)
+        session = await people.queued(people.store_of(running_hub))
+        token = await people.taken(running_hub, link, one.id, session)
         async with entered(running_hub.url, f"Bearer {token}") as agent:
             given = append(epoch, session, [[1, "exited", {"outcome": "completed"}]])
             assert "result" in await link.ask("session.append", given)

@@ -42,8 +42,8 @@ async def test_a5_revoked_while_it_waits_it_is_told_so_and_closed(
         await one.say(call("e", "coord.events", {"sessionId": session}))
         assert (await one.read())["method"] == "$/progress", "both are under way"
         await watch.client.call("token.revoke", {"tokenId": made.token_id})
-        for id in ("w", "e"):
-            assert said(await one.answer(id)) == ("CANCELLED", "TOKEN_REVOKED")
+        for ended in await one.answers("w", "e"):
+            assert said(ended) == ("CANCELLED", "TOKEN_REVOKED")
         assert [await one.close_code(), await two.close_code()] == [4401, 4401]
     answer = await knock(running_hub.url, [authorization(made.token)])
     assert (answer.status, answer.reason()) == (401, "TOKEN_REVOKED")
@@ -89,11 +89,10 @@ async def test_a5_who_revokes_itself_gets_its_answer(running_hub: RunningHub) ->
 async def test_a5_a_revoked_spoke_is_gone_with_the_tokens_of_its_sessions(
     running_hub: RunningHub, watch: Watch, hub_database: str
 ) -> None:
-    store = people.store_of(running_hub)
     one = await people.spoke(running_hub)
-    session = await people.queued(store)
+    session = await people.queued(people.store_of(running_hub))
     async with people.online(running_hub, one) as link:
-        token = await people.credential(store, one.id, session)
+        token = await people.taken(running_hub, link, one.id, session)
         async with entered(running_hub.url, f"Bearer {token}") as agent:
             lost = await watch.client.call("spoke.revoke", {"spoke": one.name})
             assert isinstance(lost, dict) and lost["lost"] == [session]

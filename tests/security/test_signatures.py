@@ -87,11 +87,11 @@ async def test_a8_many_who_ask_for_nonces_take_nobodys_away(running_hub: Running
 async def test_a9_nobody_comes_as_what_they_are_not(
     running_hub: RunningHub, watch: Watch, hub_database: str
 ) -> None:
-    store = people.store_of(running_hub)
     one, other = await people.spoke(running_hub), await people.spoke(running_hub, "gpu-2")
     user = (await people.user(running_hub, "admin")).token
-    async with people.online(running_hub, other):
-        session = await people.credential(store, other.id, await people.queued(store))
+    async with people.online(running_hub, other) as link:
+        queued = await people.queued(people.store_of(running_hub))
+        session = await people.taken(running_hub, link, other.id, queued)
         joining = await people.join_token(running_hub, "gpu-3")
         for token in (user, session, joining):
             for hello in (one.hello(), {"role": "spoke"}, {**one.hello(), "role": "client"}):
@@ -127,6 +127,7 @@ async def test_a_copied_spoke_is_refused_while_the_first_answers(
             assert said(await copy.initialize(**newcomer)) == ("CONFLICT", "SPOKE_CLONED")
             assert await copy.close_code() == 4409
         answering.cancel()
+        await asyncio.wait([answering])
 
 
 async def answer_pings(raw: Raw) -> None:
