@@ -171,6 +171,11 @@ async def test_a11_on_the_command_line(command: list[str], tmp_path: Path) -> No
             COORDCTL, *command, "--host", "0.0.0.0", "--port", str(taken.getsockname()[1]),
             env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        _, error = await asyncio.wait_for(process.communicate(), 60)
+        try:
+            _, error = await asyncio.wait_for(process.communicate(), 60)
+        finally:  # one that does listen goes on until it is told to end
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
     assert process.returncode == 2, error
     assert b"INSECURE_BIND" in error or b"no TLS" in error
