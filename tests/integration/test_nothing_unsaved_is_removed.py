@@ -21,7 +21,7 @@ from spoke.clones import Clones
 from spoke.git import Git
 from spoke.removal import Removed, Wish
 from spoke.worktrees import Worktrees
-from tests.integration.test_worktrees import AGENT, commit
+from tests.support.worktrees import AGENT, commit
 
 ODD = 'odd "é\udcff\n name'
 
