@@ -195,7 +195,7 @@ FENCES: Final = (
         "spoke/supervisor/door.py",
         '_OVER if over else b""',
         "_OVER",
-        ("tests/shell/test_supervisor.py",),
+        ("tests/shell/test_stops.py::test_a_stop_works_on_a_full_disk",),
     ),
     Mutant(
         "an end that the disk may lose",
@@ -256,7 +256,7 @@ FENCES: Final = (
         "spoke/supervisor/fence.py",
         "return now_ms() - self._contact > self._ms",
         "return False",
-        ("tests/shell/test_supervisor.py::test_a_contact_that_says_nothing_is_none",),
+        ("tests/shell/test_fence.py::test_a_contact_that_says_nothing_is_none",),
     ),
     Mutant(
         "replaced before its agent has ended itself",
@@ -270,7 +270,7 @@ FENCES: Final = (
         "spoke/contact.py",
         "            at = self._said.pop(number, None)\n",
         "            at = self._said.pop(number, None) and now_ms()\n",
-        ("tests/shell/test_supervisor.py::test_contact_counts_from_when_it_was_said",),
+        ("tests/shell/test_fence.py::test_contact_counts_from_when_it_was_said",),
     ),
     Mutant(
         "a stop waits for the disk",
