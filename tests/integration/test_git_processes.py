@@ -15,7 +15,7 @@ from protocol.errors import CallError
 from spoke import idle
 from spoke.flight import Flights
 from spoke.git import GitFailed
-from tests.support.worktrees import House
+from tests.support.worktrees import House, git
 from tests.support.world import until
 
 
@@ -83,6 +83,8 @@ async def test_a_waiter_that_leaves_does_not_take_the_others_along() -> None:
 async def test_old_locks_are_broken_and_young_ones_are_not(house: House) -> None:
     clone = await house.clone()
     await house.make("warm")
+    patience = ("core.filesRefLockTimeout", "20")  # ms; of git itself, which we need not wait for
+    git(house.root, "config", "--file", str(house.root / "home/gitconfig"), *patience)
     lock = clone.path / "refs/heads/coord/s1.lock"
     lock.write_text("")
     with pytest.raises(GitFailed):
@@ -101,7 +103,7 @@ async def test_idle_work_yields_as_a_session_too() -> None:
             return not group.exists() or group.read_text().strip().endswith("nice 19")
 
         try:
-            await until(calmed, "the kernel takes it: ten times a second, from all together")
+            await until(calmed, "the kernel takes it, as it does ten times a second for all")
             assert os.getpriority(os.PRIO_PROCESS, sleeper.pid) == idle.NICEST
         finally:
             sleeper.kill()
