@@ -153,15 +153,20 @@ async def test_a_tree_of_thirty_is_gone(case: Case) -> None:
 
 
 async def test_a_stop_works_on_a_full_disk(case: Case) -> None:
-    line = await case.bash("setsid bash -c 'exec -a $MARK sleep 900' & while :; do echo x; done")
+    line = await case.bash(
+        "setsid bash -c 'exec -a $MARK sleep 900' & echo early; until [ -e full ]; do :; done;"
+        " for ((n = 0; n < 50000; n++)); do echo x; done; touch heard; while :; do echo x; done"
+    )
     await until(lambda: named(case.mark))
+    await case.wait_said("early")
     assert case.started is not None
     resource.prlimit(case.started.supervisor_pid, resource.RLIMIT_FSIZE, (0, 0))
-    before = len(case.records())
-    await until(lambda: case.pushed > 0)
+    before = case.records()
+    (case.folder / "full").touch()
+    await until((case.folder / "heard").exists)  # more than a pipe holds: somebody reads on
     stop(line)
     assert not await line.wait_gone(), "its end is not in the spool"
     assert marked(case.mark) == []
     assert not look_alive(case.started.pid)
-    assert case.records()[:before]
+    assert case.records()[: len(before)] == before
     assert Kind.EXITED not in case.kinds()
