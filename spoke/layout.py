@@ -125,10 +125,15 @@ def written(view: Path, clone: Path) -> list[str]:
 
 
 def build_admin(admin: Path, *, head: str, tree: Path, view: Path) -> None:
-    """Makes the admin directory by which git knows the worktree at `tree`; `head` as in HEAD."""
-    admin.mkdir()
-    (admin / "locked").write_text(_LOCK_WORD)
-    point(admin, head=head, view=view)
+    """Makes the admin directory by which git knows the worktree at `tree`; `head` as in HEAD.
+
+    It comes with its lock: an agent's `git worktree prune` takes away one that has none so far.
+    """
+    fresh = view / "admin"
+    fresh.mkdir()
+    (fresh / "locked").write_text(_LOCK_WORD)
+    point(fresh, head=head, view=view)
+    fresh.rename(admin)
     link(admin, tree)
 
 

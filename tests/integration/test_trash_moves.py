@@ -22,7 +22,7 @@ from spoke.notes import Note
 from spoke.place import Place
 from spoke.trash import Trash
 from spoke.worktrees import Worktrees
-from tests.integration.test_worktrees import commit, git
+from tests.support.worktrees import commit, git
 
 NOTE = Note("ses_1", "/repo", "coord/ses_1", "0" * 40, existing=False)
 PARTS = ("admin", "tree", "view")

@@ -119,3 +119,22 @@ def _refused(cwd: Path, *argv: str) -> str:
     done = subprocess.run(["git", *argv], cwd=cwd, env=AGENT, capture_output=True, text=True)
     assert done.returncode != 0
     return done.stderr
+
+
+async def test_a_prune_takes_nothing_that_is_being_made(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git takes away at once what has neither a lock nor files so far: here, after each step."""
+    one = await house.make("s1")
+    await house.drained_pool()
+    make_folder = Path.mkdir
+
+    def prune_behind(
+        path: Path, mode: int = 0o777, *, parents: bool = False, exist_ok: bool = False
+    ) -> None:
+        make_folder(path, mode, parents=parents, exist_ok=exist_ok)
+        git(one.path, "worktree", "prune", "--expire", "now")
+
+    monkeypatch.setattr(Path, "mkdir", prune_behind)
+    two = await house.make("s2")
+    assert git(two.path, "status", "--porcelain") == ""
