@@ -32,6 +32,7 @@ _INTRODUCTION_S: Final = 2.0  #: within it, a supervisor that got its assignment
 _LOOK_S: Final = 0.01
 _AGAIN_S: Final = 5.0  #: before the end is written again to a disk that did not take it
 
+_STOPPED: Final = story.Fault("CANCELLED", "it was stopped")
 _STATES: Final = {Phase.UP: "running", Phase.ENDED: "exited", Phase.FORGOTTEN: "exited"}
 
 
@@ -151,6 +152,7 @@ class Attempt:
         match effect:
             case story.UndoWorktree():
                 await self._undo_worktree()
+                self.tell(story.WorktreeFailed(_STOPPED))
             case story.Launch():
                 await self._launch()
             case story.Attach():
@@ -182,7 +184,7 @@ class Attempt:
     def _made(self, making: asyncio.Task[Outfit]) -> None:
         if making.cancelled():
             if self._life.phase is Phase.UNDOING:  # else the daemon is closing
-                self.tell(story.WorktreeFailed(story.Fault("CANCELLED", "it was stopped")))
+                self.tell(story.WorktreeFailed(_STOPPED))
             return
         error = making.exception()
         if error is None:

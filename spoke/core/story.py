@@ -180,7 +180,8 @@ class CancelWorktree:
 
 @dataclass(frozen=True, slots=True)
 class UndoWorktree:
-    """It was made before the stop reached git, and nobody has worked in it."""
+    """It was made before the stop reached git, and nobody has worked in it; `WorktreeFailed`
+    follows."""
 
 
 @dataclass(frozen=True, slots=True)

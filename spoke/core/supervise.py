@@ -184,8 +184,8 @@ def _undone(life: Life, _: Fact) -> Step:
 
 
 def _made_too_late(life: Life, _: Fact) -> Step:
-    life, effects = _undone(life, _)
-    return life, [UndoWorktree(), *effects]
+    """It ends once nothing is left of it: who hears of the end may want place and branch again."""
+    return life, [UndoWorktree()]
 
 
 def _up(life: Life, _: Fact) -> Step:

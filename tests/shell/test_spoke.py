@@ -21,9 +21,12 @@ import pytest
 from protocol.errors import AlreadyExists, CallError, FailedPrecondition, Unauthenticated
 from protocol.ops.wire import MessageOrder, StartOrder, StopOrder
 from spoke import app, groups, identity, link, outfit
+from spoke.attempt import Attempt
+from spoke.core.story import Stop, StopOrdered
 from spoke.folder import Folder
 from spoke.journal import Key
 from spoke.line import Supervisor
+from spoke.outfit import Outfit
 from spoke.settings import SpokeSettings
 from spoke.sweep import is_alive, kill_marked
 from tests.support.fake_exchange import PATIENCE_S, FakeExchange
@@ -290,6 +293,28 @@ async def test_stopped_in_the_same_breath(house: House) -> None:
     assert house.exchange.story("s1").kinds() == ["undelivered", "exited"]
     assert not list(house.settings.state.glob("worktrees/*/s1"))
     await until(lambda: house.leftovers() == [])
+
+
+async def test_the_end_of_what_was_made_too_late_is_told_when_nothing_is_left_of_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told before, the next attempt finds its place there, and loses it while its agent works."""
+    made, write_exit = Attempt._made, Folder.write_exit
+    left: list[list[Path]] = []
+
+    def stopped_first(self: Attempt, making: asyncio.Task[Outfit]) -> None:
+        self.tell(StopOrdered(Stop("aborted", "enough")))
+        made(self, making)
+
+    def looking(self: Folder, *end: Any) -> None:
+        left.append(list(house.settings.state.glob("worktrees/*/s1")))
+        write_exit(self, *end)
+
+    monkeypatch.setattr(Attempt, "_made", stopped_first)
+    monkeypatch.setattr(Folder, "write_exit", looking)
+    await house.start("s1", "sleep", "1000")
+    assert (await house.exited("s1"))["endedBy"] == "never_started"
+    assert left == [[]]
 
 
 @pytest.mark.parametrize(

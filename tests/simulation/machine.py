@@ -220,7 +220,7 @@ class Machine:
         match effect:
             case story.MakeWorktree():
                 self.soon(lambda: self.tell(key, story.WorktreeMade()), 0.05, 2)
-            case story.CancelWorktree():
+            case story.CancelWorktree() | story.UndoWorktree():
                 gone = story.WorktreeFailed(story.Fault("CANCELLED", "", ""))
                 self.soon(lambda: self.tell(key, gone), 0, 0.1)
             case story.Launch():
@@ -241,9 +241,7 @@ class Machine:
             case story.Forget():
                 self.disk.done.add(key)
                 del self.lives[key], self.tails[key]
-            case (
-                story.UndoWorktree() | story.SendMessage() | story.WaitGrace() | story.SendStored()
-            ):
+            case story.SendMessage() | story.WaitGrace() | story.SendStored():
                 pass
 
     def _launch(self, key: Key) -> None:

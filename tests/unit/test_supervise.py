@@ -97,10 +97,10 @@ def test_stopped_while_git_works() -> None:
 
 
 def test_stopped_just_after_git_was_done() -> None:
-    assert effects(Ordered(), StopOrdered(STOP), WorktreeMade()) == [
-        UndoWorktree(),
-        WriteExited(NEVER),
-    ]
+    """Who is told of the end may start at the same place, which is being cleared until then."""
+    made = (Ordered(), StopOrdered(STOP), WorktreeMade())
+    assert effects(*made) == [UndoWorktree()]
+    assert effects(*made, WorktreeFailed(BAD_REF)) == [WriteExited(NEVER)]
 
 
 def test_stopped_during_the_launch_is_stopped_once_it_is_up() -> None:
@@ -232,7 +232,8 @@ def test_superseded_saves_then_stops_and_says_nothing() -> None:
         ((Unreadable(), Superseded(), Swept(1, 0)), [Forget()]),
         ((Ordered(), Superseded()), [Mute(), CancelWorktree()]),
         ((Ordered(), Superseded(), WorktreeFailed(BAD_REF)), [Forget()]),
-        ((Ordered(), Superseded(), WorktreeMade()), [UndoWorktree(), Forget()]),
+        ((Ordered(), Superseded(), WorktreeMade()), [UndoWorktree()]),
+        ((Ordered(), Superseded(), WorktreeMade(), WorktreeFailed(BAD_REF)), [Forget()]),
         ((Ordered(), WorktreeMade(), Superseded()), [Mute()]),
         ((Ordered(), WorktreeMade(), Superseded(), SupervisorUp()), [Salvage()]),
         ((*UP, SupervisorGone(False), Superseded()), [Mute()]),
