@@ -124,6 +124,8 @@ class Uplink:
             return _AGAIN_S
         else:
             self._heed(tail, channel, answer)
+            if is_last and answer.verdict == "ok" and answer.stored >= batch[-1].seq:
+                tail.stored_all()
         return 0
 
     def _heed(self, tail: Tail, channel: Channel, answer: Appended) -> None:
@@ -195,10 +197,19 @@ class Tail:
         self._news.set()
 
     def stored(self, seq: int) -> None:
+        """The hub has this much. Whether the end is of it, no number says: a machine that dies may
+        lose what the hub has, and the end is then written behind what is left.
+        """
         if seq < self._stored:  # its database was put back to an earlier state
             self._rewind(seq)
         self._stored = seq
         self._drop_stored()
+
+    def stored_all(self) -> None:
+        """The hub has the end."""
+        self._unstored.clear()
+        self._weight = 0
+        self.ears.stored()
 
     def batch(self) -> list[_Unstored]:
         """The next records to report."""
@@ -241,7 +252,7 @@ class Tail:
         if self._reader is None:
             if not self._spool.exists():
                 return False
-            self._reader = Reader(self._spool, after=self._stored)
+            self._reader = Reader(self._spool, after=max(0, min(self._stored, self.last - 1)))
         records = self._reader.read(READ_RECORDS, READ_BYTES)
         for record in records:
             self._heed(record)
@@ -250,10 +261,9 @@ class Tail:
 
     def _drop_stored(self) -> None:
         while self._unstored and self._unstored[0].seq <= self._stored:
-            one = self._unstored.popleft()
-            self._weight -= one.weight
-            if one.kind is Kind.EXITED:
-                self.ears.stored()
+            if self._unstored[0].kind is Kind.EXITED:
+                break
+            self._weight -= self._unstored.popleft().weight
 
     def _heed(self, record: Record) -> None:
         self.last = max(self.last, record.seq)

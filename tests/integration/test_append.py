@@ -171,6 +171,36 @@ async def test_what_a_reboot_ended_before_it_heard_of_its_abort_is_aborted(store
     assert (view.state, view.abort_confirmed) == (State.ABORTED, True)
 
 
+@pytest.mark.parametrize("first", [1, 2, 4])
+async def test_an_end_behind_a_spool_that_lost_its_last_records_is_stored(
+    store: Store, first: int
+) -> None:
+    """A machine died before they were on its disk; so its end has the number of one of them."""
+    spoke, epoch, id, attempt = await _running(store)
+    await store.exchange.append(spoke, epoch, id, attempt, 3, _lines("a", "b"))
+    exited = record("exited", outcome="lost", reason="REBOOTED")
+    for _ in range(2):
+        row = await store.exchange.append(spoke, epoch, id, attempt, first, [exited])
+        assert (row.verdict, row.stored) == ("ok", 5)
+    assert (await store.sessions.view(id)).state is State.LOST
+    story = await store.sessions.story(id)
+    events = await store.sessions.events(story, id, 0, 1_000)
+    assert [event.kind for event in events][-3:] == ["stdout", "exited", "lost"]
+    assert [event.seq for event in events] == list(range(1, story.last_seq + 1))
+
+
+async def test_what_was_left_before_such_an_end_is_not_stored_over_what_is_there(
+    store: Store,
+) -> None:
+    spoke, epoch, id, attempt = await _running(store)
+    await store.exchange.append(spoke, epoch, id, attempt, 3, _lines("a", "b", "c", "d"))
+    end = [record("undelivered", messageId="m"), record("exited", outcome="lost")]
+    row = await store.exchange.append(spoke, epoch, id, attempt, 3, end)
+    assert (row.stored, row.skipped) == (7, 1)
+    assert await _texts(store, id) == ["a", "b", "c", "d"]
+    assert (await store.sessions.view(id)).state is State.LOST
+
+
 async def test_late_truth_beats_a_guess(store: Store) -> None:
     spoke, epoch, id, attempt = await _running(store)
     await store.sessions.tell(id, Fact.CONTACT_LOST, "gone", {})

@@ -53,6 +53,12 @@ FENCES: Final = (
         "test_append",
     ),
     _sql(
+        "an end numbered as what a dead machine lost is taken for that",
+        "IF skip >= n AND z.released_at IS NULL AND records",
+        "IF false AND records",
+        "test_append",
+    ),
+    _sql(
         "what comes after an end in one moment is stored",
         "GROUP BY e ->> 2 HAVING count(*) > 1",
         "WHERE false",

@@ -28,6 +28,7 @@ from spoke.journal import Key
 from spoke.line import Supervisor
 from spoke.outfit import Outfit
 from spoke.settings import SpokeSettings
+from spoke.spool import Reader
 from spoke.sweep import is_alive, kill_marked
 from tests.support.fake_exchange import PATIENCE_S, FakeExchange
 
@@ -662,6 +663,38 @@ async def test_daemon_and_supervisor_killed_together(joined: House) -> None:
     os.kill(starting["supervisor"]["pid"], signal.SIGKILL)
     await house.start_daemon()
     assert (await house.exited("s1"))["reason"] == "SUPERVISOR_DIED"
+
+
+@pytest.mark.parametrize("kept", [None, 0, 1, 5])
+async def test_an_end_is_told_where_the_machine_lost_what_the_hub_has(
+    joined: House, kept: int | None
+) -> None:
+    """A record is told before it is on the disk; a machine that dies loses the last of them, and
+    its end is then numbered as one of those.
+    """
+    house = joined
+    await house.start_daemon()
+    await house.bash("s1", "seq 20; exec sleep 1000")
+    await house.said("s1", "20")
+    starting = await house.exchange.until_kind("starting", "s1")
+    await house.kill_daemon()
+    os.kill(starting["supervisor"]["pid"], signal.SIGKILL)
+    await kill_marked("s1", 1)
+    folder = Folder(house.settings.places, Key("s1", 1))
+    await until(lambda: not folder.is_supervised())
+    if kept is None:
+        folder.spool.unlink()
+    else:
+        reader = Reader(folder.spool)
+        offset = len(reader.read(kept)) and reader.offset
+        reader.close()
+        os.truncate(folder.spool, offset)
+    known = json.loads((folder.path / "supervisor.json").read_bytes())
+    (folder.path / "supervisor.json").write_text(json.dumps({**known, "bootId": "before"}))
+    await house.start_daemon()
+    ending = await house.exited("s1")
+    assert (ending["outcome"], ending["reason"]) == ("lost", "REBOOTED")
+    await until(lambda: house.leftovers() == [])
 
 
 async def test_a_stop_ordered_just_before_the_daemon_died_is_carried_out(joined: House) -> None:
