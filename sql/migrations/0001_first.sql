@@ -719,7 +719,7 @@ BEGIN
         stored := 0; RETURN NEXT; RETURN;
     END IF;
     -- A session given up for lost still believes its last attempt: late truth beats a guess.
-    IF z.attempt <> a OR (z.released_at IS NOT NULL AND z.state <> 'lost' AND first > z.stored) THEN
+    IF z.attempt <> a OR (z.released_at IS NOT NULL AND z.state <> 'lost' AND first + n > z.stored + 1) THEN
         verdict := 'superseded'; stored := z.stored; RETURN NEXT; RETURN;
     END IF;
     verdict := 'ok';

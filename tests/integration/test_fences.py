@@ -55,3 +55,18 @@ async def test_an_attempt_on_another_spoke_fences_the_first(store: Store) -> Non
     begun = [record("starting", worktree="/w/2"), record("running", pid=1)]
     row = await store.exchange.append(other, at.epoch, id, second, 1, begun)
     assert row.verdict == "ok"
+
+
+async def test_a_batch_that_overlaps_does_not_carry_news_into_a_session_that_waits_again(
+    store: Store,
+) -> None:
+    """Its answer was lost, and it is sent again with what came since, of an attempt given up."""
+    spoke, epoch, id = await _lost(store)
+    assert await store.resuming.resume(id, None, "resumed", lost=False) == "ok"
+    known = record("running", pid=1)
+    exited = record("exited", outcome="failed", exitCode=3)
+    row = await store.exchange.append(spoke, epoch, id, 1, 2, [known, exited])
+    assert (row.verdict, row.stored) == ("superseded", 2)
+    view = await store.sessions.view(id)
+    assert (view.state, view.exit_code, view.result) == (State.QUEUED, None, None)
+    assert (await store.exchange.append(spoke, epoch, id, 1, 2, [known])).verdict == "ok"

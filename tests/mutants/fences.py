@@ -48,8 +48,8 @@ FENCES: Final = (
     ),
     _sql(
         "late truth is refused",
-        "AND z.state <> 'lost' AND first > z.stored",
-        "AND first > z.stored",
+        "AND z.state <> 'lost' AND first + n > z.stored",
+        "AND first + n > z.stored",
         "test_append",
     ),
     _sql(
@@ -66,7 +66,7 @@ FENCES: Final = (
     ),
     _sql(
         "an ended attempt writes on",
-        "OR (z.released_at IS NOT NULL AND z.state <> 'lost' AND first > z.stored) THEN",
+        "OR (z.released_at IS NOT NULL AND z.state <> 'lost' AND first + n > z.stored + 1) THEN",
         "THEN",
         "test_append",
     ),
