@@ -513,7 +513,7 @@ BEGIN
     IF above = 'abort' THEN RETURN 'parent_aborted'; END IF;
     SELECT * INTO z FROM sessions x WHERE x.session_id = s FOR NO KEY UPDATE;
     IF lost AND z.state = 'unknown' THEN
-        UPDATE mappings x SET released_at = now(), release_reason = why
+        UPDATE mappings x SET released_at = now(), release_reason = 'given up: ' || why
          WHERE x.session_id = s AND x.attempt = z.attempt AND x.released_at IS NULL;
         PERFORM tell(s, 'given_up', why);
     ELSIF NOT session_ended(z.state) THEN

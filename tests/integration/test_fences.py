@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hub.store import Store
+from protocol.ops.wire import InventoryItem
 from protocol.session import Fact, State
 from tests.support import rows
 from tests.support.rows import record
@@ -70,3 +73,19 @@ async def test_a_batch_that_overlaps_does_not_carry_news_into_a_session_that_wai
     view = await store.sessions.view(id)
     assert (view.state, view.exit_code, view.result) == (State.QUEUED, None, None)
     assert (await store.exchange.append(spoke, epoch, id, 1, 2, [known])).verdict == "ok"
+
+
+@pytest.mark.parametrize("why", ["completed", "blocked", "failed", "aborted", "anything"])
+async def test_what_is_given_up_with_the_word_of_an_end_has_not_ended(
+    store: Store, why: str
+) -> None:
+    """The reason is a person's own words. While the session waits, its spoke comes back."""
+    spoke, at = await rows.spoke(store)
+    id = (await rows.spawn(store)).session_id
+    await rows.run(store, spoke, at.epoch, id)
+    await store.sessions.tell(id, Fact.CONTACT_LOST, "gone", {})
+    assert await store.resuming.resume(id, None, why, lost=True) == "ok"
+    runs = InventoryItem(session_id=id, attempt=1, state="running", last_record=2)
+    greeted = await store.exchange.greet(rows.hello(spoke, held=[runs]), "1", 45)
+    assert greeted is not None
+    assert [row.given_up for row in greeted.held] == [True]
