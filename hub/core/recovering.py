@@ -35,9 +35,10 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """The worktree of a session."""
+    """The worktree that an attempt left."""
 
     session_id: str
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ def _of_record(record: Record, surveys: Mapping[str, Survey]) -> list[Found]:
     there = {one.session_id for one in survey.worktrees}
     if not record.live and record.worktree is not None and id not in there:
         what = f"its worktree {record.worktree} is not there"
-        return [Found("no_worktree", id, spoke_id, what, "forget the worktree", Forget(id))]
+        act = Forget(id, record.attempt)
+        return [Found("no_worktree", id, spoke_id, what, "forget the worktree", act)]
     return []
 
 

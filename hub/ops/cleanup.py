@@ -60,7 +60,7 @@ async def _one(desk: Desk, asked: Asked[CleanupParams], row: ViewRow) -> Cleaned
     if params.dry_run:
         return _cleaned(row, f"would be removed: {choice.why}", steps=steps)
     if not seen.exists:
-        await forget(desk, row.session_id, choice.why)
+        await forget(desk, row.session_id, row.attempt, choice.why)
         return _cleaned(row, choice.why, removed=True, steps=steps)
     return await _remove(desk, asked, row, choice, steps)
 
@@ -86,7 +86,7 @@ async def _remove(
     except CallError as error:
         return _cleaned(row, error.message)
     if removed.removed:
-        await forget(desk, row.session_id, choice.why, removed)
+        await forget(desk, row.session_id, row.attempt, choice.why, removed)
     kept = removed.remote_kept and f"the branch stays at its repository: {removed.remote_kept}"
     return _cleaned(
         row,
@@ -108,12 +108,14 @@ async def take_away(
     return read_answer(Removed, said)
 
 
-async def forget(desk: Desk, session_id: str, why: str, removed: Removed | None = None) -> None:
-    """The worktree is gone: nothing points at it any more."""
+async def forget(
+    desk: Desk, session_id: str, attempt: int, why: str, removed: Removed | None = None
+) -> None:
+    """The worktree that this attempt left is gone: nothing points at it any more."""
     body: dict[str, JsonValue] = {"reason": why}
     if removed is not None:
         body |= {"trash": removed.trash, "savedRef": removed.saved_ref}
-    await desk.store.sessions.release_worktree(session_id)
+    await desk.store.sessions.release_worktree(session_id, attempt)
     await desk.store.sessions.note(session_id, "cleaned", body)
     desk.bells.ring(session_id)
 

@@ -82,8 +82,8 @@ async def _act(
         case recovering.GiveUp(id, attempt, why):
             if await desk.store.exchange.give_up(id, attempt, why) is None:
                 raise NotFound("ATTEMPT_NOT_FOUND", "it is not as it was a moment ago")
-        case recovering.Forget(id):
-            await forget(desk, id, "the worktree was gone already")
+        case recovering.Forget(id, attempt):
+            await forget(desk, id, attempt, "the worktree was gone already")
         case recovering.Remember(spoke_id, id, worktree):
             await remember(desk, id, spoke_id, worktree)
         case recovering.TakeAway(spoke_id, id, worktree, branch):

@@ -159,9 +159,9 @@ class Sessions:
     async def message(self, message_id: str) -> MessageRow | None:
         return await queries.message_state.one(self._pool, message_id)
 
-    async def release_worktree(self, id: str) -> None:
-        """Its worktree is gone: nothing points at it any more."""
-        await queries.drop_branch_hold.all(self._pool, id)
+    async def release_worktree(self, id: str, attempt: int) -> None:
+        """What this attempt left is gone: nothing points at it any more."""
+        await queries.drop_branch_hold.all(self._pool, id, attempt)
 
 
 def no_session(id: str) -> NotFound:

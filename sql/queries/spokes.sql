@@ -127,5 +127,6 @@ SELECT m.session_id, m.attempt, s.state FROM mappings m
  WHERE m.spoke_id = $1 AND m.released_at IS NULL ORDER BY m.session_id;
 
 -- name: drop_branch_hold
--- Nothing holds it any more: its worktree is gone.
-UPDATE mappings SET worktree = NULL WHERE session_id = $1 RETURNING attempt;
+-- Nothing holds it any more: the worktree of this attempt and those before it is gone. One that began
+-- meanwhile has its own, at the same place.
+UPDATE mappings SET worktree = NULL WHERE session_id = $1 AND attempt <= $2 RETURNING attempt;

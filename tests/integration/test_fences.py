@@ -89,3 +89,17 @@ async def test_what_is_given_up_with_the_word_of_an_end_has_not_ended(
     greeted = await store.exchange.greet(rows.hello(spoke, held=[runs]), "1", 45)
     assert greeted is not None
     assert [row.given_up for row in greeted.held] == [True]
+
+
+async def test_the_worktree_of_an_attempt_that_began_meanwhile_is_not_forgotten(
+    store: Store,
+) -> None:
+    """A cleanup looks, its spoke removes, and the session is resumed before that is noted."""
+    spoke, epoch, id = await _lost(store)
+    seen = await store.sessions.view(id)
+    assert await store.resuming.resume(id, None, "resumed", lost=False) == "ok"
+    assert await rows.run(store, spoke, epoch, id) == 2
+    await store.sessions.release_worktree(id, seen.attempt)
+    assert (await store.sessions.view(id)).worktree == f"/w/{id}"
+    await store.sessions.release_worktree(id, 2)
+    assert (await store.sessions.view(id)).worktree is None

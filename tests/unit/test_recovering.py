@@ -52,7 +52,7 @@ def test_a_live_attempt_that_its_spoke_does_not_have() -> None:
 
 def test_a_worktree_that_is_not_there_is_forgotten() -> None:
     [found] = _found(OVER, EMPTY)
-    assert found.act == Forget("s")
+    assert found.act == Forget("s", 2)
 
 
 def test_a_worktree_that_a_spoke_put_back_and_could_not_say_so_is_known_again() -> None:
