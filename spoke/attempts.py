@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 from protocol.errors import CallError
 from protocol.handshake import Verdict
@@ -86,12 +86,23 @@ class Attempts:
             for stop in held.stops:
                 attempt.tell(story.StopOrdered(_stop(stop)))
             self._chores.start(self._find(attempt), f"taking over {key}")
-        waits = [attempt.known.wait() for attempt in self._attempts.values()]
-        try:
-            async with asyncio.timeout(_FIND_S):
-                await asyncio.gather(*waits)
-        except TimeoutError:
+        waits = {
+            self._chores.start(attempt.known.wait(), f"finding {key}")
+            for key, attempt in self._attempts.items()
+        }
+        late = (await asyncio.wait(waits, timeout=_FIND_S))[1] if waits else waits
+        if late:
             _log.warning("some attempts are still being looked for")
+            self._chores.start(self._tell_late(late), "telling who was found late")
+
+    async def _tell_late(self, late: set[asyncio.Task[Literal[True]]]) -> None:
+        """The first hello could not say that they run; and nothing but a hello says it to a hub
+        that calls them unknown.
+        """
+        while late:
+            await asyncio.wait(late, return_when=asyncio.FIRST_COMPLETED)
+            late = (await asyncio.wait(late, timeout=_FIND_S))[1]
+            await self._rooms.uplink.say_hello()
 
     async def take(self, orders: Sequence[Order]) -> OrdersTaken:
         """Orders from the hub; on disk when this returns. What was seen before is not acted on.

@@ -74,6 +74,10 @@ class Uplink:
         """The hub has welcomed us; what it said of each attempt has been told to its tail."""
         self._waiting().set_result(channel)
 
+    async def say_hello(self) -> None:
+        """Reconnect, from whatever link there is, or will be."""
+        (await asyncio.shield(self._waiting())).drop()
+
     def disconnect(self, channel: Channel) -> None:
         self._lose(channel)
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -20,10 +21,10 @@ import pytest
 
 from protocol.errors import AlreadyExists, CallError, FailedPrecondition, Unauthenticated
 from protocol.ops.wire import MessageOrder, StartOrder, StopOrder
-from spoke import app, groups, identity, link, outfit
+from spoke import app, attempts, groups, identity, link, outfit
 from spoke.attempt import Attempt
 from spoke.core.story import Stop, StopOrdered
-from spoke.folder import Folder
+from spoke.folder import Contents, Folder
 from spoke.journal import Key
 from spoke.line import Supervisor
 from spoke.outfit import Outfit
@@ -142,6 +143,12 @@ class House:
 
     async def bash(self, session: str, script: str, attempt: int = 1, **more: Any) -> None:
         await self.start(session, "bash", "-c", script, attempt=attempt, **more)
+
+    def held(self) -> list[tuple[str, str]]:
+        """The sessions of the last hello, each with its state."""
+        spoke = self.exchange.hellos[-1].spoke
+        assert spoke is not None
+        return [(one.session_id, one.state) for one in spoke.inventory]
 
     def lines(self, session: str, attempt: int = 1) -> list[str]:
         return self.exchange.story(session, attempt).lines()
@@ -503,9 +510,7 @@ async def test_an_end_is_told_at_the_hello_although_its_supervisor_is_still_ther
     assert folder.is_supervised()
     house.exchange.refused_status = None
     await house.exchange.until_connected(epoch)
-    hello = house.exchange.hellos[-1].spoke
-    assert hello is not None
-    assert [(one.session_id, one.state) for one in hello.inventory] == [("s1", "exited")]
+    assert house.held() == [("s1", "exited")]
     assert (await house.exited("s1"))["outcome"] == "completed"
     await until(lambda: house.leftovers() == [])
     await line.close()
@@ -725,6 +730,30 @@ async def test_a_clean_stop_leaves_agents_running(house: House) -> None:
 
 
 # --- one daemon, one identity
+
+
+async def test_an_agent_that_is_found_late_is_told_with_another_hello(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that calls its session unknown learns from a hello alone that it runs."""
+    monkeypatch.setattr(link, "FULL_JITTER", lambda _: 0.02)
+    await house.start("s1", "cat")
+    await house.exchange.until_kind("running", "s1")
+    await house.stop()
+    read, may_read = Folder.read, threading.Event()
+
+    def slow(self: Folder) -> Contents:
+        may_read.wait(PATIENCE_S)
+        return read(self)
+
+    monkeypatch.setattr(Folder, "read", slow)
+    monkeypatch.setattr(attempts, "_FIND_S", 0.01)
+    await house.run()
+    assert house.held() == [("s1", "starting")]
+    epoch = house.exchange.epoch
+    may_read.set()
+    await house.exchange.until_connected(epoch)
+    assert house.held() == [("s1", "running")]
 
 
 async def test_a_second_daemon_refuses_and_names_the_first(house: House) -> None:
