@@ -71,13 +71,15 @@ UPDATE sessions SET abort_confirmed = $2 WHERE session_id = $1 AND desired = 'ab
 RETURNING session_id;
 
 -- name: long_unknown
--- Sessions that have been out of reach for longer than they may; a laptop may sleep.
+-- Sessions that have been out of reach for longer than they may; a laptop may sleep. Where the spoke is
+-- back and has not begun again, the time counts from its return.
 SELECT s.session_id, s.attempt FROM sessions s
   LEFT JOIN mappings m ON m.session_id = s.session_id AND m.attempt = s.attempt
   LEFT JOIN spokes p ON p.spoke_id = m.spoke_id
  WHERE s.state = 'unknown'
-   AND s.state_since < now() - CASE WHEN p.labels @> '{"laptop": "true"}' THEN $2::interval
-                                    ELSE $1::interval END
+   AND greatest(s.state_since, CASE WHEN p.online THEN p.connected_at END)
+       < now() - CASE WHEN p.labels @> '{"laptop": "true"}' THEN $2::interval
+                      ELSE $1::interval END
  ORDER BY s.session_id LIMIT 100;
 
 -- name: found_session

@@ -216,12 +216,26 @@ async def test_a_reaper_that_was_late_gives_up_nothing_that_is_back(store: Store
     assert (await store.sessions.view(id)).state is State.RUNNING
 
 
+async def test_what_is_back_and_begins_again_is_not_given_up_for_the_time_before(
+    store: Store, connections: Postgres
+) -> None:
+    """Its machine was off; now it fetches the repository, and says nothing until it is there."""
+    hub = await _hub(store)
+    spoke, _, id, _ = await _unknown(store, hub)
+    await connections.pool.execute("UPDATE sessions SET state_since = now() - interval '2 hours'")
+    await _greet(store, spoke, hub)
+    assert await store.fleet.long_unknown(3_600, 43_200) == []
+    await connections.pool.execute("UPDATE spokes SET connected_at = now() - interval '2 hours'")
+    assert [row.session_id for row in await store.fleet.long_unknown(3_600, 43_200)] == [id]
+
+
 async def test_a_laptop_may_sleep(store: Store, connections: Postgres) -> None:
     _, _, id, _ = await _unknown(store, await _hub(store))
     laptop, _, asleep, _ = await _unknown(store, await _hub(store))
     await connections.pool.execute(
         'UPDATE spokes SET labels = \'{"laptop": "true"}\' WHERE spoke_id = $1', laptop
     )
+    await connections.pool.execute("UPDATE spokes SET online = false")
     await connections.pool.execute("UPDATE sessions SET state_since = now() - interval '2 hours'")
     found = {row.session_id for row in await store.fleet.long_unknown(3_600, 43_200)}
     assert found == {id}
