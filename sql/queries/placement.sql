@@ -86,12 +86,14 @@ UPDATE mappings m SET credential = $3
 RETURNING m.session_id;
 
 -- name: refuse_start
--- The spoke would not have it: back to the queue, another attempt, not at once.
+-- The spoke would not have it, by the word of that connection; or, without one, it has not taken it so
+-- far: back to the queue, another attempt, not at once.
 UPDATE sessions s SET not_before = now() + interval '1 second'
  WHERE s.session_id = $1 AND s.attempt = $2 AND s.state = 'assigned'
-   AND ($3::bigint IS NULL OR EXISTS (
+   AND EXISTS (
         SELECT FROM mappings m JOIN spokes p ON p.spoke_id = m.spoke_id
-         WHERE m.session_id = $1 AND m.attempt = $2 AND m.released_at IS NULL AND p.epoch = $3))
+         WHERE m.session_id = $1 AND m.attempt = $2 AND m.released_at IS NULL
+           AND CASE WHEN $3::bigint IS NULL THEN m.accepted_at IS NULL ELSE p.epoch = $3 END)
 RETURNING s.session_id;
 
 -- name: earlier_attempts

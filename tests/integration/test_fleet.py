@@ -180,6 +180,21 @@ async def test_an_old_connection_refuses_nothing(store: Store) -> None:
     assert (await store.sessions.view(id)).state is State.QUEUED
 
 
+async def test_a_start_that_was_taken_at_the_last_moment_is_not_called_silent(
+    store: Store,
+) -> None:
+    """The leader read that it was not; before it wrote, the answer was there."""
+    hub = await _hub(store)
+    spoke, epoch = await _spoke(store, hub)
+    id = (await rows.spawn(store)).session_id
+    attempt = await rows.assign(store, id, spoke)
+    await store.outbox.acked(spoke, 1, epoch)
+    await store.outbox.refused(id, attempt, "its spoke did not take the order in time")
+    assert (await store.sessions.view(id)).state is State.ASSIGNED
+    await store.outbox.refused(id, attempt, "no such agent", epoch)
+    assert (await store.sessions.view(id)).state is State.QUEUED
+
+
 async def _unknown(store: Store, hub: str) -> tuple[str, int, str, int]:
     spoke, epoch = await _spoke(store, hub)
     id = (await rows.spawn(store)).session_id
