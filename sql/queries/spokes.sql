@@ -26,8 +26,22 @@ UPDATE spokes SET epoch = epoch + 1, cmd_seq = greatest(cmd_seq, $9::bigint), on
 RETURNING epoch, cmd_seq, boot_id;
 
 -- name: boot_of_spoke
--- The boot that a spoke was last seen in.
-SELECT s.boot_id, s.incarnation FROM spokes s WHERE s.spoke_id = $1 FOR UPDATE;
+-- The boot that a spoke was last seen in, and the last number in its outbox.
+SELECT s.boot_id, s.incarnation, s.cmd_seq FROM spokes s WHERE s.spoke_id = $1 FOR UPDATE;
+
+-- name: renumber_orders
+-- A spoke has seen higher numbers than its outbox has: the database was put back to an earlier state.
+-- What waits there with a number that was given before is not what it has seen, unless it is the start
+-- of an attempt that it holds.
+WITH moved AS (
+    UPDATE commands c SET seq = c.seq + $2::bigint
+     WHERE c.spoke_id = $1 AND c.acked_at IS NULL AND c.seq <= $2
+       AND NOT (c.kind = 'start' AND EXISTS (
+            SELECT FROM unnest($3::text[], $4::int[]) AS i (session_id, attempt)
+             WHERE i.session_id = c.session_id AND i.attempt = c.attempt))
+    RETURNING c.seq)
+UPDATE spokes SET cmd_seq = greatest(cmd_seq, (SELECT max(m.seq) FROM moved m)) WHERE spoke_id = $1
+RETURNING cmd_seq;
 
 -- name: held_by_spoke
 -- What the database believes that a spoke holds, and the attempts that it once held.

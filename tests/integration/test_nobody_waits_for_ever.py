@@ -11,6 +11,7 @@ from hub.ops import aborting
 from hub.store import Postgres, Store
 from hub.store.rows.sessions import ViewRow
 from protocol.errors import Unavailable
+from protocol.ops.wire import InventoryItem
 from protocol.session import State
 from tests.support import rows
 from tests.support.rows import new_session, record
@@ -129,6 +130,30 @@ async def test_orders_are_numbered_after_what_the_spoke_has_seen(store: Store) -
     await store.exchange.greet(seen, "1", 45)
     await rows.assign(store, (await rows.spawn(store)).session_id, spoke)
     assert [row.seq for row in await store.outbox.pending(spoke, 0, 100)] == [71]
+
+
+async def test_what_was_ordered_with_numbers_that_were_given_before_is_told(store: Store) -> None:
+    """The database was put back, and used before its spoke came, which would take a stop for one of
+    the orders that it has seen.
+    """
+    spoke, _, id, attempt = await _running(store)
+    await _abort(store, id)
+    new = (await rows.spawn(store)).session_id
+    await rows.assign(store, new, spoke)
+    await _ask(store, new, "hello")
+    runs = InventoryItem(session_id=id, attempt=attempt, state="running", last_record=2)
+    seen = rows.hello(spoke, held=[runs]).model_copy(update={"last_seq": 70})
+    greeted = await store.exchange.greet(seen, "1", 45)
+    assert greeted is not None
+    await store.outbox.acked(spoke, 70, greeted.epoch)
+    told = await store.outbox.pending(spoke, 0, 100)
+    assert [(row.seq, row.kind, row.session_id) for row in told] == [
+        (72, "stop", id),
+        (73, "start", new),
+        (74, "message", new),
+    ]
+    await rows.assign(store, (await rows.spawn(store)).session_id, spoke)
+    assert [row.seq for row in await store.outbox.pending(spoke, 74, 100)] == [75]
 
 
 @pytest.mark.parametrize("outcome", ["completed", "failed"])

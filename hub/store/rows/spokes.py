@@ -34,6 +34,12 @@ class HelloRow:
 class BootRow:
     boot_id: str | None
     incarnation: str | None
+    cmd_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRow:
+    cmd_seq: int
 
 
 @dataclass(frozen=True, slots=True)
