@@ -107,13 +107,15 @@ class Watch:
             del self._heard[link]
 
     async def _compare(self, beats: Mapping[Link, int]) -> None:
-        """A spoke that has a newer connection, or was called out of reach, comes with a hello. Of
-        the others, beats are confirmed: that they were heard can be read in the database now."""
+        """A spoke that has a newer connection, was called out of reach, or has orders that the
+        database lost, comes with a hello. Of the others, beats are confirmed: that they were heard
+        can be read in the database now."""
         desk = self.desk
-        links = [(spoke.spoke_id, spoke.epoch) for spoke in desk.spokes.connected()]
-        if not links:
+        here = desk.spokes.connected()
+        if not here:
             return
-        held = await desk.store.fleet.held(links)
+        links = [(spoke.spoke_id, spoke.epoch) for spoke in here]
+        held = await desk.store.fleet.held(links, [spoke.told for spoke in here])
         wrong = [link for link in links if held.get(link[0]) and link not in self._running]
         kept = await desk.store.fleet.keep(wrong) if wrong else set[str]()
         for id, epoch in links:
@@ -121,7 +123,7 @@ class Watch:
             if spoke is None or spoke.epoch != epoch:
                 continue
             if id not in held:
-                logger.info("spoke %s is held by another connection now", id)
+                logger.info("spoke %s is not held by this connection any more", id)
                 desk.links.cut(id)
             elif (id, epoch) in beats and (id in kept or not held[id]):
                 heard: Object = {"epoch": epoch, "n": beats[id, epoch]}

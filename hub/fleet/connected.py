@@ -14,6 +14,7 @@ class Connected:
     spoke_id: str
     link: LinkId
     epoch: int
+    told: int = 0  #: the newest of its orders that it has taken
     at_hand: list[PlacedRow] = field(default_factory=list[PlacedRow])  #: just committed, not told
     # Session tokens of starts that are not told yet. Only their digests are in the database, and
     # another hub, or a later link, may have put another one there: so they go with the link.

@@ -91,11 +91,14 @@ class Fleet:
         row = await queries.prolong_lease.one(self._pool, spoke_id, epoch, timedelta(seconds=lease))
         return row is not None
 
-    async def held(self, links: Sequence[Link]) -> dict[str, bool]:
+    async def held(
+        self, links: Sequence[Link], told: Sequence[int] | None = None
+    ) -> dict[str, bool]:
         """Of these links, those that are the newest of their spokes and were not called out of
-        reach; whether their time runs."""
+        reach; whether their time runs. ``told``: the newest order of each, which must be known."""
         ids, epochs = [id for id, _ in links], [epoch for _, epoch in links]
-        rows = await queries.held_links.all(self._pool, ids, epochs)
+        numbers = [0] * len(links) if told is None else list(told)
+        rows = await queries.held_links.all(self._pool, ids, epochs, numbers)
         return {row.spoke_id: row.runs for row in rows}
 
     async def orphan(self, lease: float) -> list[str]:

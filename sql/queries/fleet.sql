@@ -75,10 +75,11 @@ UPDATE spokes SET last_seen_at = now(),
  WHERE spoke_id = $1 AND epoch = $2 AND online AND revoked_at IS NULL RETURNING spoke_id;
 
 -- name: held_links
--- Of the links that we hold, those that the database knows of, and whether their time runs.
+-- Of the links that we hold, those that the database knows of, and whether their time runs. One that
+-- has given less orders than we have told took over from one that knew more.
 SELECT s.spoke_id, s.lease_expires_at IS NOT NULL AS runs
-  FROM unnest($1::text[], $2::bigint[]) AS i (spoke_id, epoch)
-  JOIN spokes s ON s.spoke_id = i.spoke_id AND s.epoch = i.epoch
+  FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS i (spoke_id, epoch, told)
+  JOIN spokes s ON s.spoke_id = i.spoke_id AND s.epoch = i.epoch AND s.cmd_seq >= i.told
  WHERE s.online;
 
 -- name: orphan_leases

@@ -10,7 +10,7 @@ import pytest
 import coord
 from hub.app import RunningHub, serve
 from hub.settings import HubSettings
-from hub.store import Store
+from hub.store import Postgres, Store
 from protocol.ops.wire import InventoryItem
 from spoke import identity
 from spoke.settings import SpokeSettings
@@ -95,6 +95,28 @@ async def test_the_lease_runs_of_a_link_that_is_lost_while_it_is_greeted(
     async with asyncio.timeout(PATIENCE):
         while await store.fleet.held([link]) != {spoke.spoke_id: True}:
             await asyncio.sleep(0.05)
+
+
+async def test_a_spoke_with_orders_that_the_database_lost_comes_again(
+    running_hub: RunningHub, hand: Hand, store: Store, connections: Postgres
+) -> None:
+    """A standby took over without the last commits. It would give the same numbers once more, and
+    the spoke take what it is told under them for what it has seen."""
+    hand.answers = True
+    spokes = people.desk_of(running_hub).spokes
+    await hand.join(running_hub)
+    admin = await running_hub.admin_token("test")
+    async with hand.connected(), coord.connect(running_hub.url, admin) as client:
+        await client.spawn("t", repo="/r", command="true", until="queued")
+        start = await hand.next()
+        [spoke] = await store.exchange.spokes()
+        link = (spoke.spoke_id, spoke.epoch)
+        assert await store.fleet.held([link], [start["seq"]]) == {spoke.spoke_id: False}
+        await connections.pool.execute("UPDATE spokes SET cmd_seq = cmd_seq - 1")
+        assert await store.fleet.held([link], [start["seq"]]) == {}
+        async with asyncio.timeout(PATIENCE):
+            while spokes.find(spoke.spoke_id) is not None:
+                await asyncio.sleep(0.05)
 
 
 async def _come(hand: Hand) -> None:
