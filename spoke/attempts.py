@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
@@ -42,6 +42,7 @@ class Attempts:
         self._attempts: dict[Key, Attempt] = {}
         self._chores = Chores()
         self._intake = asyncio.Lock()
+        self._late: set[Key] = set()  #: taken over, and not found when a hello had to be said
 
     @property
     def last_seq(self) -> int:
@@ -93,6 +94,7 @@ class Attempts:
         late = (await asyncio.wait(waits, timeout=_FIND_S))[1] if waits else waits
         if late:
             _log.warning("some attempts are still being looked for")
+            self._late = self._unknown(self._attempts)
             self._chores.start(self._tell_late(late), "telling who was found late")
 
     async def _tell_late(self, late: set[asyncio.Task[Literal[True]]]) -> None:
@@ -102,6 +104,7 @@ class Attempts:
         while late:
             await asyncio.wait(late, return_when=asyncio.FIRST_COMPLETED)
             late = (await asyncio.wait(late, timeout=_FIND_S))[1]
+            self._late = self._unknown(self._late)
             await self._rooms.uplink.say_hello()
 
     async def take(self, orders: Sequence[Order]) -> OrdersTaken:
@@ -115,8 +118,11 @@ class Attempts:
     def heed(self, verdicts: Sequence[Verdict]) -> None:
         """What a hub's welcome says of each attempt of the inventory."""
         for verdict in verdicts:
-            attempt = self._attempts.get(Key(verdict.session_id, verdict.attempt))
-            if attempt is not None:
+            key = Key(verdict.session_id, verdict.attempt)
+            attempt = self._attempts.get(key)
+            if attempt is not None and key in self._late and verdict.verdict == "superseded":
+                attempt.tail.hold()  # it may have ended, and that be wanted: the next hello asks
+            elif attempt is not None:
                 _heed(attempt, verdict)
 
     async def close(self) -> None:
@@ -183,6 +189,11 @@ class Attempts:
             if not older.over.is_set():
                 older.tell(story.Superseded())
             await older.over.wait()
+
+    def _unknown(self, keys: Iterable[Key]) -> set[Key]:
+        return {
+            key for key in keys if key in self._attempts and not self._attempts[key].known.is_set()
+        }
 
     def _older(self, key: Key) -> list[Attempt]:
         """Attempts of the same session that may have an agent."""

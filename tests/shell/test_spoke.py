@@ -736,24 +736,53 @@ async def test_an_agent_that_is_found_late_is_told_with_another_hello(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hub that calls its session unknown learns from a hello alone that it runs."""
-    monkeypatch.setattr(link, "FULL_JITTER", lambda _: 0.02)
     await house.start("s1", "cat")
     await house.exchange.until_kind("running", "s1")
     await house.stop()
-    read, may_read = Folder.read, threading.Event()
-
-    def slow(self: Folder) -> Contents:
-        may_read.wait(PATIENCE_S)
-        return read(self)
-
-    monkeypatch.setattr(Folder, "read", slow)
-    monkeypatch.setattr(attempts, "_FIND_S", 0.01)
+    may_read = _read_slowly(monkeypatch)
     await house.run()
     assert house.held() == [("s1", "starting")]
     epoch = house.exchange.epoch
     may_read.set()
     await house.exchange.until_connected(epoch)
     assert house.held() == [("s1", "running")]
+
+
+async def test_an_end_that_is_found_late_is_not_thrown_away_before(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that gave the session up believes an end, and supersedes what has none so far."""
+    await house.start("s1", "cat")
+    running = await house.exchange.until_kind("running", "s1")
+    await house.stop()
+    os.kill(running["pid"], signal.SIGKILL)
+    folder = Folder(house.settings.places, Key("s1", 1))
+    await until(lambda: not folder.is_supervised() and folder.is_ended())
+    may_read = _read_slowly(monkeypatch)
+    house.exchange.verdicts["s1", 1] = "superseded"
+    await house.run()
+    assert house.held() == [("s1", "starting")]
+    epoch = house.exchange.epoch
+    del house.exchange.verdicts["s1", 1]
+    may_read.set()
+    await house.exchange.until_connected(epoch)
+    assert house.held() == [("s1", "exited")]
+    assert (await house.exited("s1"))["signal"] == "SIGKILL"
+    await until(lambda: house.leftovers() == [])
+
+
+def _read_slowly(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set, spools can be read; the first hello does not wait for it."""
+    read, may_read = Folder.read, threading.Event()
+
+    def slow(self: Folder) -> Contents:
+        may_read.wait(PATIENCE_S)
+        return read(self)
+
+    monkeypatch.setattr(link, "FULL_JITTER", lambda _: 0.02)
+    monkeypatch.setattr(Folder, "read", slow)
+    monkeypatch.setattr(attempts, "_FIND_S", 0.01)
+    return may_read
 
 
 async def test_a_second_daemon_refuses_and_names_the_first(house: House) -> None:
