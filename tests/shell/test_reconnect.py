@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -17,8 +17,10 @@ from protocol.handshake import INITIALIZE, Hello, Limits, Welcome
 from protocol.limits import CLOSE_VIOLATION, PROTOCOL_VERSION, STREAM_HIGH_WATER_BYTES
 from protocol.resume import Turn
 from protocol.switchboard import LinkId
-from tests.shell.test_node import Gate, counting, forever, holds, read_all, settled
+from tests.shell.test_node import Gate, counting, forever, holds, later, read_all, settled
 from tests.support.pipe import End, pipe
+
+__all__ = ["later"]  # a fixture
 
 HERE = LinkId("here")
 
@@ -297,23 +299,32 @@ async def test_who_does_not_wait_is_answered_at_once(mode: Mode) -> None:
 # Idle streams, calls that continue, and races.
 
 
-async def test_a_stream_without_items_is_over_after_a_while() -> None:
+async def test_a_stream_without_items_is_over_after_a_while(
+    later: Callable[[float], None],
+) -> None:
     async def handler(context: Context) -> None:
         await context.emit("one")
         await forever(context)
 
     async with pair({"op": handler}) as both:
         items: list[object] = []
+        reading = asyncio.create_task(read_all(both.caller.stream(HERE, "op", idle=5), items))
+        await holds(lambda: items)
+        later(6)
         with pytest.raises(DeadlineExceeded, match="IDLE"):
-            await read_all(both.caller.stream(HERE, "op", idle=0.05), items)
+            await reading
         assert items == ["one"]
 
 
-async def test_a_stream_that_waits_for_its_reader_is_not_idle() -> None:
+async def test_a_stream_that_waits_for_its_reader_is_not_idle(
+    later: Callable[[float], None],
+) -> None:
     async with pair({"op": counting(3)}) as both:
-        stream = both.caller.stream(HERE, "op", credit=1, idle=0.05)
+        stream = both.caller.stream(HERE, "op", credit=1, idle=5)
         items = [await anext(stream)]
-        await asyncio.sleep(0.15)  # the reader takes its time: that is what is tested
+        await settled()
+        later(6)  # the reader takes its time
+        await settled()
         items += [item async for item in stream]
         assert items == [1, 2, 3]
 
