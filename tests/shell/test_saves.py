@@ -36,13 +36,20 @@ def show(house: House, name: str, ref: str = WIP) -> str:
 
 
 async def saved(house: House, *, final: bool = False) -> str:
-    """The commit of the newest report that the source has."""
+    """The commit with all that was done, once it is told that the source has it: a save may come
+    in the middle of it."""
 
-    def told() -> bool:
-        return any(one.pushed and one.final == final for one in house.exchange.saves)
+    def told() -> str | None:
+        said = [one.commit for one in house.exchange.saves if one.pushed and one.final == final]
+        return said[-1] if said and said[-1] == git(house.repo, "rev-parse", WIP) else None
 
-    await house.exchange.until(told)
-    return str(next(one.commit for one in reversed(house.exchange.saves) if one.pushed))
+    await house.exchange.until(lambda: told() and _has_all(house))
+    return str(told())
+
+
+def _has_all(house: House) -> bool:
+    names = git(house.repo, "ls-tree", "--name-only", WIP).splitlines()
+    return {"new.txt", "st"} <= set(names) and show(house, "README.md") == "changed"
 
 
 async def worktree(house: House) -> Path:
