@@ -25,18 +25,28 @@ COORDCTL = str(Path(sys.executable).with_name("coordctl"))
 PATIENCE = 60.0  # seconds for anything that should happen
 
 
+@asynccontextmanager
+async def waited(what: str) -> AsyncGenerator[None]:
+    """For whatever should happen; the error says what did not."""
+    patience = asyncio.timeout(PATIENCE)
+    try:
+        async with patience:
+            yield
+    except TimeoutError:
+        if not patience.expired():
+            raise  # of something within, which says more
+        raise TimeoutError(f"waited {PATIENCE:.0f} s until {what}") from None
+
+
 async def until(condition: Callable[[], object], what: str) -> None:
     """Wait for a named condition of this machine; looking takes a fifth of the time at most, since
     what it waits for needs the processor too."""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                began = time.thread_time()
-                if condition():
-                    return
-                await asyncio.sleep(max(0.02, 4 * (time.thread_time() - began)))
-    except TimeoutError:
-        raise TimeoutError(f"waited {PATIENCE:.0f} s until {what}") from None
+    async with waited(what):
+        while True:
+            began = time.thread_time()
+            if condition():
+                return
+            await asyncio.sleep(max(0.02, 4 * (time.thread_time() - began)))
 
 
 def marked(*sessions: str) -> dict[int, str]:
@@ -94,7 +104,8 @@ class Daemon:
         if not self.runs:
             return None
         assert self.process is not None
-        os.kill(self.process.pid, with_signal)
+        with suppress(ProcessLookupError):  # it has just ended by itself
+            self.process.send_signal(with_signal)
         return await asyncio.wait_for(self.process.wait(), PATIENCE)
 
     def said(self) -> str:
@@ -117,7 +128,7 @@ class World:
     async def client(self) -> AsyncGenerator[coord.Hub]:
         """A client, as soon as the hub answers."""
         async with AsyncExitStack() as stack:
-            async with asyncio.timeout(PATIENCE):
+            async with waited(f"the hub answers at {self.url}"):
                 while True:
                     try:
                         hub = await stack.enter_async_context(coord.connect(self.url, self.token))
@@ -167,7 +178,7 @@ class World:
         return out.decode()
 
     async def online(self, *names: str) -> None:
-        async with asyncio.timeout(PATIENCE), self.client() as hub:
+        async with waited(f"{names} are online"), self.client() as hub:
             while True:
                 there = {one.name for one in await hub.spokes() if one.state == "online"}
                 if there >= set(names):
@@ -212,9 +223,10 @@ async def world(
 def _end_leftovers(folder: Path) -> None:
     """End the supervisors of this world, by pid: they outlive their daemons, as they should."""
     for record in folder.glob("spoke-*/attempts/*/supervisor.json"):
-        found = json.loads(record.read_bytes())
-        if is_alive(found["pid"], found["startTime"]):
-            os.kill(found["pid"], signal.SIGKILL)
+        with suppress(OSError):  # one that has just ended, and its folder
+            found = json.loads(record.read_bytes())
+            if is_alive(found["pid"], found["startTime"]):
+                os.kill(found["pid"], signal.SIGKILL)
     for state in folder.glob("spoke-*"):
         if (born_in := groups.find(state)) is not None:
             groups.leave(born_in)
@@ -224,6 +236,19 @@ async def ended(hub: coord.Hub, *ids: str) -> list[SessionView]:
     said = await hub.wait(*ids, timeout_ms=int(PATIENCE * 1_000))
     assert said.reached, [(one.task, one.state) for one in said.sessions]
     return said.sessions
+
+
+async def view_when(hub: coord.Hub, id: str, holds: Callable[[SessionView], bool]) -> SessionView:
+    """A session as soon as this holds of it; the error shows how it was last."""
+    (view,) = (await hub.status(session_id=id)).sessions
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not holds(view):
+                await asyncio.sleep(0.05)
+                (view,) = (await hub.status(session_id=id)).sessions
+    except TimeoutError:
+        raise TimeoutError(f"after {PATIENCE:.0f} s it was still {view}") from None
+    return view
 
 
 async def story(hub: coord.Hub, id: str) -> list[Event]:
@@ -238,5 +263,6 @@ def lines(events: list[Event]) -> list[str]:
 
 
 __all__ = [
-    "Daemon", "World", "ended", "lines", "make_repository", "marked", "story", "until", "world",
+    "Daemon", "World", "ended", "lines", "make_repository", "marked", "story", "until",
+    "view_when", "waited", "world",
 ]  # fmt: skip
