@@ -6,17 +6,11 @@ import shutil
 from pathlib import Path
 
 from tests.chaos import host
-from tests.support.town import town
+from tests.support.town import SHORT_LEASES, town
 from tests.support.world import ended, until
 
 #: As short as a busy machine allows; `make host` has the times of real life.
-SOON = {
-    "grace_seconds": 0,
-    "heartbeat_seconds": 0.5,
-    "lease_seconds": 2,
-    "fence_seconds": 8,
-    "fence_margin_seconds": 3,
-}
+SOON = {**SHORT_LEASES, "grace_seconds": 0, "fence_seconds": 8, "fence_margin_seconds": 3}
 SAVE_S = 0.5
 
 

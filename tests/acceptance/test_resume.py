@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import shutil
-import signal
 from collections.abc import AsyncGenerator
-from contextlib import suppress
 from pathlib import Path
 
 import coord
 from protocol.ops import catalogue as ops
 from protocol.ops.sessions import Event, SessionView
+from tests.chaos import host
 from tests.support.repositories import git, make_repository
-from tests.support.town import Town, town
-from tests.support.world import ended, marked, story, until
+from tests.support.town import SHORT_LEASES, town
+from tests.support.world import ended, marked, story, until, waited
 
 SAVE_MS = 300
 #: Writes a line each tenth of a second: what is lost can be counted. A second attempt says so.
@@ -37,29 +34,12 @@ def remote(folder: Path) -> str:
 
 
 async def until_state(hub: coord.Hub, id: str, *states: str) -> SessionView:
-    async with asyncio.timeout(60):
+    async with waited(f"{id} is {' or '.join(states)}"):
         while True:
             [session] = (await hub.status(id)).sessions
             if session.state in states:
                 return session
             await asyncio.sleep(0.05)
-
-
-async def destroy(here: Town, name: str, id: str) -> Path:
-    """Daemon, supervisors, agents and state directory are gone in one moment."""
-    await here.spokes[name].kill()
-    for pid in (*supervisors(here.state(name)), *marked(id)):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    await until(lambda: not marked(id), "its processes are gone")
-    gone = here.folder / f"gone-{name}"
-    shutil.move(here.state(name), gone)
-    return gone
-
-
-def supervisors(state: Path) -> list[int]:
-    records = state.glob("attempts/*/supervisor.json")
-    return [int(json.loads(record.read_text())["pid"]) for record in records]
 
 
 def has_notes(repo: str, id: str) -> bool:
@@ -75,7 +55,7 @@ def saved_lines(repo: str, ref: str) -> list[str]:
 async def test_a_host_destroyed_in_the_middle_of_an_edit(tmp_path: Path, hub_database: str) -> None:
     repo = remote(tmp_path)
     async with town(tmp_path, hub_database, hubs=0) as here:
-        await here.add_hub(grace_seconds=0, lease_seconds=1.5, heartbeat_seconds=0.5)
+        await here.add_hub(**SHORT_LEASES)
         for name in ("anvil", "forge"):
             await here.add_spoke(name, save_ms=SAVE_MS)
         async with here.client() as hub:
@@ -87,7 +67,7 @@ async def test_a_host_destroyed_in_the_middle_of_an_edit(tmp_path: Path, hub_dat
                 if event.kind == "saved" and event.body.get("pushed"):
                     break
             await until(lambda: has_notes(repo, id), "it is saved with notes, not its commit alone")
-            gone = await destroy(here, "anvil", id)
+            gone = await host.destroy(here, "anvil")
             lines = saved_lines(repo, f"refs/coord/wip/{id}")
             assert len(lines) >= 1
             await until_state(hub, id, "unknown")
@@ -109,8 +89,8 @@ async def test_a_host_destroyed_in_the_middle_of_an_edit(tmp_path: Path, hub_dat
             leftovers = saved_lines(repo, f"refs/coord/salvage/{id}/1")
             assert leftovers[: len(lines)] == lines
             assert all(line.startswith("1 ") for line in leftovers)
-            [now] = (await hub.status(id)).sessions
-            assert (now.state, now.attempt, now.spoke) == ("running", 2, "forge")
+            now = await until_state(hub, id, "running")
+            assert (now.attempt, now.spoke) == (2, "forge")
             (there / "stop").touch()
             end = await until_state(hub, id, "completed")
             assert end.attempt == 2
@@ -128,11 +108,12 @@ async def test_an_abort_forced_on_a_machine_that_is_away_says_so_and_holds_when_
 ) -> None:
     repo = remote(tmp_path)
     async with town(tmp_path, hub_database, hubs=0) as here:
-        await here.add_hub(grace_seconds=0, lease_seconds=1.5, heartbeat_seconds=0.5)
+        await here.add_hub(**SHORT_LEASES)
         await here.add_spoke("anvil", save_ms=SAVE_MS)
         async with here.client() as hub:
             made = await hub.spawn("edit", repo=repo, command="sh", args=["-c", EDIT])
             id = made.session_id
+            await until((Path(str(made.worktree)) / "notes").exists, "there is work to be saved")
             here.ways["anvil"].refusing = True
             here.ways["anvil"].cut()
             await until_state(hub, id, "unknown")
@@ -144,7 +125,7 @@ async def test_an_abort_forced_on_a_machine_that_is_away_says_so_and_holds_when_
             here.ways["anvil"].refusing = False
             await until(lambda: not marked(id), "it is stopped when its spoke is back")
             async for event in follow(hub, id):
-                if event.body.get("kind") == "salvage":
+                if event.body.get("kind") == "salvage" and event.body.get("pushed"):
                     break
             assert saved_lines(repo, f"refs/coord/salvage/{id}/1")
             [now] = (await hub.status(id)).sessions
@@ -194,7 +175,7 @@ async def recover(hub: coord.Hub, *, apply: bool) -> dict[tuple[str, str], bool]
 async def follow(hub: coord.Hub, id: str) -> AsyncGenerator[Event]:
     """The story of a session, what is told after its end included."""
     seen = 0
-    async with asyncio.timeout(60):
+    async with waited("it is told"):
         while True:
             for event in [one async for one in hub.events(id, after=seen, follow=False)]:
                 seen = event.seq

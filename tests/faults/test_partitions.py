@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,19 +17,14 @@ from protocol.ops.spawning import Spawned
 from tests.support.agents import COUNT, check_count
 from tests.support.daemon import BLOCKED_S
 from tests.support.inspector import marks
-from tests.support.town import Town
-from tests.support.world import ended, lines, story, until
+from tests.support.town import SHORT_LEASES, Town
+from tests.support.world import ended, lines, story, until, waited
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HUBS = 2
-HUB_SETTINGS = {
-    "heartbeat_seconds": 0.5,
-    "lease_seconds": 1,
-    "grace_seconds": 0.5,
-    "fence_seconds": 4,
-    "fence_margin_seconds": 3,
-}
+HUB_SETTINGS = {**SHORT_LEASES, "fence_seconds": 4, "fence_margin_seconds": 3}
+NOTICED_S = 3.5  #: after the last sign of life: a lease, and the looks of the hub and its reaper
 
 
 async def _counter(hub: coord.Hub, repo: str, spoke: str) -> Spawned:
@@ -35,7 +32,7 @@ async def _counter(hub: coord.Hub, repo: str, spoke: str) -> Spawned:
 
 
 async def _becomes(hub: coord.Hub, id: str, state: str) -> SessionView:
-    async with asyncio.timeout(60):
+    async with waited(f"{id} is {state}"):
         while True:
             [session] = (await hub.status(session_id=id)).sessions
             if session.state == state:
@@ -44,7 +41,7 @@ async def _becomes(hub: coord.Hub, id: str, state: str) -> SessionView:
 
 
 async def _started_elsewhere(hub: coord.Hub, id: str) -> SessionView:
-    async with asyncio.timeout(60):
+    async with waited(f"{id} runs once more"):
         while True:
             [session] = (await hub.status(session_id=id)).sessions
             if session.attempt > 1 and session.state == "running":
@@ -52,14 +49,23 @@ async def _started_elsewhere(hub: coord.Hub, id: str) -> SessionView:
             await asyncio.sleep(0.05)
 
 
-async def _most_at_once(id: str, over: asyncio.Event) -> int:
-    """How many attempts of a session lived at one moment, at most."""
-    most = 0
-    while not over.is_set():
-        alive = {attempt for session, attempt in marks().values() if session == id}
-        most = max(most, len(alive))
-        await asyncio.sleep(0.05)  # an overlap would last for seconds
-    return most
+@asynccontextmanager
+async def _never_twice(id: str) -> AsyncGenerator[None]:
+    """At no moment does more than one attempt of a session live, and one does at some."""
+    seen: set[int] = set()
+
+    async def watch() -> None:
+        while True:
+            seen.add(len({attempt for session, attempt in marks().values() if session == id}))
+            await asyncio.sleep(0.05)  # an overlap would last for seconds
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
+    assert max(seen) == 1
 
 
 def _stop(made: Spawned) -> None:
@@ -96,27 +102,24 @@ async def test_fault_11_out_of_reach_and_to_be_replaced(
         made = await hub.spawn("a", repo=repo, command="sh", args=["-c", COUNT], on_lost="replace")
         [session] = (await hub.status(session_id=made.session_id)).sessions
         first = str(session.spoke)
-        over = asyncio.Event()
-        watching = asyncio.create_task(_most_at_once(made.session_id, over))
-        way, epochs = here.ways[first], await here.epochs(first)
-        way.refusing = not silent
-        (way.hold if silent else way.cut)()
-        session = await _started_elsewhere(hub, made.session_id)
-        assert session.spoke != first
-        way.refusing = False
-        way.free()
-        await here.moved_on(epochs)
-        (Path(str(session.worktree)) / "stop").touch()
-        [session] = await ended(hub, made.session_id)
-        over.set()
+        async with _never_twice(made.session_id):
+            way, epochs = here.ways[first], await here.epochs(first)
+            way.refusing = not silent
+            (way.hold if silent else way.cut)()
+            session = await _started_elsewhere(hub, made.session_id)
+            assert session.spoke != first
+            way.refusing = False
+            way.free()
+            await here.moved_on(epochs)
+            (Path(str(session.worktree)) / "stop").touch()
+            [session] = await ended(hub, made.session_id)
         assert (session.state, session.attempt) == ("completed", 2)
-        assert await watching == 1
     await here.settled()
 
 
 async def test_fault_16_the_event_loop_of_a_spoke_hangs(here: Town, repo: str) -> None:
     """For longer than a lease lasts: a thread of its own says that it lives."""
-    assert BLOCKED_S > 2.5 * 0.5 + 1 + 1
+    assert BLOCKED_S > NOTICED_S
     async with here.client() as hub:
         made = await _counter(hub, repo, "anvil")
         os.kill(here.spokes["anvil"].pid, signal.SIGUSR2)
@@ -140,7 +143,7 @@ async def test_fault_12_the_clock_of_a_spoke_is_an_hour_off(
     await here.add_spoke(name, clock=off)
     async with here.client() as hub:
         made = await _counter(hub, repo, name)
-        many = HUB_SETTINGS["lease_seconds"] * 60  # lines, at one each 50 ms: three leases long
+        many = int(NOTICED_S * 20) + 1  # lines, at one each 50 ms
         async for event in hub.events(made.session_id):
             if event.body.get("text") == f"line {many}":
                 break
@@ -148,7 +151,7 @@ async def test_fault_12_the_clock_of_a_spoke_is_an_hour_off(
         await ended(hub, made.session_id)
         kinds = [e.kind for e in await story(hub, made.session_id) if e.kind != "stdout"]
         assert "unknown" not in kinds
-    await here.spokes[name].end()
+    await here.spokes.pop(name).end()
     await here.settled()
 
 
@@ -161,7 +164,7 @@ async def test_fault_32_two_hubs_believe_to_lead(here: Town, repo: str) -> None:
         epochs = await here.epochs("forge")
         way.cut()
         await here.moved_on(epochs)
-        os.kill(here.hubs[0].pid, signal.SIGSTOP)
+        os.kill(here.hubs[0].pid, signal.SIGSTOP)  # `Town.clear` wakes it, should this fail
         async with here.database() as db:
             await db.execute("UPDATE leaders SET expires_at = now() - interval '1 second'")
         way.refusing = True
@@ -172,11 +175,12 @@ async def test_fault_32_two_hubs_believe_to_lead(here: Town, repo: str) -> None:
         await _becomes(second, made.session_id, "running")
         _stop(made)
         await ended(second, made.session_id)
-        kinds = [e.kind for e in await story(second, made.session_id) if e.kind != "stdout"]
+        beside = ("stdout", "saved")
+        kinds = [e.kind for e in await story(second, made.session_id) if e.kind not in beside]
         # A busy machine may lose contact once more. What the first hub may not do is end it.
         unknown = [n for n, kind in enumerate(kinds) if kind == "unknown"]
-        assert unknown
-        assert {kinds[n + 1] for n in unknown} == {"running"}
+        assert kinds[unknown[0] + 1] == "running"
+        assert {kinds[n + 1] for n in unknown} <= {"running", "exited"}
         assert "lost" not in kinds
         way.target = here.ports[0]
     await here.settled()

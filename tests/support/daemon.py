@@ -3,9 +3,12 @@
     python -m tests.support.daemon hub   '{"database_url": ..., "state": ..., "lease_seconds": 2}'
     python -m tests.support.daemon spoke '{"state": ..., "term_ms": 200}'
 
-Either understands `protocol`: the newest version that it speaks. A spoke dials again within two
-seconds, and understands `clock` (its wall clock is so many seconds off), `groups` (false: it has no
-control groups) and the signal USR2: its event loop hangs a while.
+Either understands `protocol`: the newest version that it speaks. A hub understands
+`reaper_seconds`: how often it looks for spokes that are out of reach. Twice that long without a
+look of its own, it believes that it stood still itself, and not they: so the leases of a test may
+be short on a machine that stands still now and then. A spoke dials again within two seconds, and
+understands `clock` (its wall clock is so many seconds off), `groups` (false: it has no control
+groups) and the signal USR2: its event loop hangs a while.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from tenacity import wait_random_exponential
 from coord.cli import hub as hub_command
 from coord.cli import local_spoke
 from coord.cli.daemon import log_to_stderr, run_fast
+from hub.core import leases
+from hub.duties import reaping
 from hub.settings import HubSettings
 from protocol import handshake
 from protocol.limits import PROTOCOL_VERSION
@@ -38,6 +43,7 @@ def main(kind: str, settings: str) -> int:
     version = said.pop("protocol", PROTOCOL_VERSION)
     handshake.PROTOCOL_VERSION = connection.PROTOCOL_VERSION = version  # type: ignore[misc]
     if kind == "hub":
+        _look(said.pop("reaper_seconds", reaping.TURN_SECONDS))
         return run_fast(hub_command._run(HubSettings.model_validate(said)))
     _set_clock(said.pop("clock", 0))
     if not said.pop("groups", True):
@@ -55,6 +61,11 @@ async def _spoke(settings: SpokeSettings) -> int:
 
 def _learn_nothing(hubs: link.Hubs, urls: Sequence[str]) -> None:
     """It knows the way to its hub that goes through its proxy, and no other: the proxy decides."""
+
+
+def _look(every: float) -> None:
+    reaping.TURN_SECONDS = every  # type: ignore[misc]
+    leases.LOOP_GAP_SECONDS = 2 * every  # type: ignore[misc]
 
 
 def _set_clock(off: float) -> None:
