@@ -15,11 +15,12 @@ from spoke.identity import Identity, public_hex
 from tests.support.herd import Herd
 from tests.support.proxy import proxy_to
 from tests.support.town import Town
+from tests.support.world import waited
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SPOKES = ()
-HUB_SETTINGS = {"heartbeat_seconds": 0.5, "lease_seconds": 60}
+HUB_SETTINGS = {"heartbeat_seconds": 2, "lease_seconds": 60}
 MANY = 150
 Keys = Mapping[str, Ed25519PrivateKey]
 
@@ -45,10 +46,9 @@ async def _arrive(herd: Herd, stack: AsyncExitStack, keys: Keys, hub_id: str, ur
     await asyncio.gather(*comers)
 
 
-async def _epochs(here: Town) -> dict[str, int]:
-    """Of those that are online."""
+async def _epochs(here: Town, who: str = "online") -> dict[str, int]:
     async with here.database() as db:
-        rows = await db.fetch("SELECT spoke_id, epoch FROM spokes WHERE online")
+        rows = await db.fetch(f"SELECT spoke_id, epoch FROM spokes WHERE {who}")
     return {row["spoke_id"]: row["epoch"] for row in rows}
 
 
@@ -63,6 +63,7 @@ async def test_fault_15_very_many_spokes_come_back_at_once(here: Town, keys: Key
         AsyncExitStack() as second,
     ):
         url = f"ws://127.0.0.1:{way.port}"
+        at_first = await _epochs(here, "true")
         await _arrive(herd, first, keys, hub_id, url)
         before = await _epochs(here)
         assert before.keys() == keys.keys()
@@ -73,13 +74,17 @@ async def test_fault_15_very_many_spokes_come_back_at_once(here: Town, keys: Key
             answers += 1
         await coming
         assert answers > 1
-        assert await _epochs(here) == {id: epoch + 1 for id, epoch in before.items()}
+        after = await _epochs(here)
+        assert after.keys() == before.keys()
+        for id, epoch in after.items():
+            assert before[id] < epoch <= at_first[id] + herd.hellos[id], "one for each hello"
     assert "out of reach" not in here.hub.said()
 
 
 async def test_fault_17_very_many_spokes_are_idle(here: Town, keys: Keys) -> None:
-    """They are heard all the time, and nothing is written for any of them: not one row changes."""
-    herd, hub_id = Herd(), await _hub_id(here)
+    """They are heard all the time, and nothing is written for any of them: not one row changes.
+    They beat more often than they must: a machine that stands still makes none of them silent."""
+    herd, hub_id = Herd(eager=4), await _hub_id(here)
     async with AsyncExitStack() as stack, here.database() as db:
         await _arrive(herd, stack, keys, hub_id, f"ws://127.0.0.1:{here.ports[0]}")
 
@@ -91,9 +96,9 @@ async def test_fault_17_very_many_spokes_are_idle(here: Town, keys: Keys) -> Non
             return await db.fetchval("SELECT max(seen_at) FROM hubs")
 
         before, beats = await versions(), herd.beats
-        for _ in range(4):  # of the hub, each with a look at what was heard since
+        for _ in range(3):  # of the hub, each with a look at what was heard since
             last = await hub_beat()
-            async with asyncio.timeout(60):
+            async with waited("the hub beats"):
                 while await hub_beat() == last:
                     await asyncio.sleep(0.05)
         assert herd.beats - beats > MANY
