@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Final
 
 import pytest
 import pytest_asyncio
@@ -12,6 +13,15 @@ from hub.embedded.cluster import Endpoint
 from tests.support.postgres import fresh_database
 from tests.support.repositories import make_repository
 from tests.support.town import Town, town
+
+_HERE: Final = Path(__file__).parent
+_GUARD_S: Final = 300  #: longer than all waits of one test: the one that fails can say for what
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == _HERE:
+            item.add_marker(pytest.mark.timeout(_GUARD_S))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 from websockets.asyncio.client import connect
@@ -21,7 +22,7 @@ from tests.support.agents import SLOW_COUNT, WAIT
 from tests.support.inspector import marks
 from tests.support.proxy import proxy_to
 from tests.support.town import Town
-from tests.support.world import ended, lines, story
+from tests.support.world import ended, lines, story, until, waited
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -38,8 +39,9 @@ async def test_fault_25_a_client_is_lost_in_the_middle_of_its_call(here: Town, r
         here.database() as db,
     ):
         calling = asyncio.create_task(hub.spawn("a", idempotency_key="k25", **asked))
-        while not await db.fetchval("SELECT count(*) FROM sessions WHERE idem_key = 'k25'"):
-            await asyncio.sleep(0.02)
+        async with waited("its session is stored"):
+            while not await db.fetchval("SELECT count(*) FROM sessions WHERE idem_key = 'k25'"):
+                await asyncio.sleep(0.02)
         way.refusing = True  # it does not come back either
         way.cut()
     with pytest.raises(LinkLost):
@@ -58,7 +60,7 @@ async def test_fault_25_a_client_takes_its_call_back(here: Town, repo: str) -> N
         calling = asyncio.create_task(
             hub.spawn("a", repo=repo, command="sh", args=["-c", WAIT], labels={"fault": "25"})
         )
-        async with asyncio.timeout(30):
+        async with waited("its session is there"):
             while not (found := (await hub.status(labels={"fault": "25"})).sessions):
                 await asyncio.sleep(0.02)
         calling.cancel()
@@ -79,7 +81,9 @@ async def test_fault_26_two_hundred_spawns_at_once_with_one_key_make_one_session
         assert len({each.session_id for each in made}) == 1
         assert len({each.worktree for each in made}) == 1
         assert sum(each.created for each in made) == 1
-        assert len([key for key in marks().values() if key[0] == made[0].session_id]) == 2, "one"
+        # Agents begin a session of processes each; what one starts itself is not there at once.
+        mine = [pid for pid, (id, _) in marks().items() if id == made[0].session_id]
+        assert len({os.getsid(pid) for pid in mine}) == 1, "one agent"
         await one.abort(made[0].session_id, now=True)
     await here.settled()
 
@@ -168,9 +172,7 @@ async def test_fault_38_a_spoke_is_revoked_while_it_works(here: Town, repo: str)
         [session] = await ended(hub, made.session_id)
         assert session.state == "lost"
         assert "revoked" in str(session.reason)
-    async with asyncio.timeout(30):
-        while "refuses this spoke" not in daemon.said():
-            await asyncio.sleep(0.05)
+    await until(lambda: "refuses this spoke" in daemon.said(), "it is refused")
     assert daemon.process is not None
     assert daemon.process.returncode is None, "it does not crash"
     assert here.ways["anvil"].carried - carried <= 4, "nor does it knock on and on"

@@ -20,7 +20,7 @@ from hub.store import postgres
 from protocol.errors import LinkLost, Unavailable
 from tests.support.agents import COUNT, check_count
 from tests.support.town import Town, town
-from tests.support.world import ended, lines, story
+from tests.support.world import ended, lines, story, until, waited
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -61,16 +61,17 @@ async def _stop(cluster: Cluster, how: signal.Signals) -> None:
 
 async def _insist(hub: Town, key: str, repo: str) -> str:
     """A spawn that is asked for until it is answered; it may be asked again, says its key."""
-    while True:
-        try:
-            async with hub.client() as client:
-                made = await client.spawn(
-                    key, repo=repo, command="true", until="queued", idempotency_key=key
-                )
-        except (Unavailable, LinkLost):  # nothing else may come of it
-            await asyncio.sleep(0.05)
-        else:
-            return made.session_id
+    async with waited(f"{key} is answered"):
+        while True:
+            try:
+                async with hub.client() as client:
+                    made = await client.spawn(
+                        key, repo=repo, command="true", until="queued", idempotency_key=key
+                    )
+            except (Unavailable, LinkLost):  # nothing else may come of it
+                await asyncio.sleep(0.05)
+            else:
+                return made.session_id
 
 
 async def test_fault_05_postgres_crashes_under_load(
@@ -107,10 +108,10 @@ async def test_fault_31_postgres_is_away_while_an_agent_writes_fifty_megabytes(
         await hub.message(made.session_id, "go")
         await _stop(cluster, signal.SIGINT)
     written = Path(str(made.worktree)) / "done"
-    async with asyncio.timeout(100):
-        while not written.exists():
-            await asyncio.sleep(0.05)
-    await cluster._launch()
+    try:
+        await until(written.exists, "its agent has written all")
+    finally:
+        await cluster._launch()
     async with here.client() as hub:
         [session] = await ended(hub, made.session_id)
         assert session.state == "completed"
@@ -133,6 +134,7 @@ async def test_fault_35_the_schema_grows_while_it_serves(here: Town, repo: str) 
         while not stop.is_set():
             made = await hub.spawn(f"m{n}", repo=repo, command="true", until="queued")
             await hub.status(made.session_id)
+            await hub.wait(made.session_id)  # however long it takes: so no crowd piles up
             n += 1
         return n
 

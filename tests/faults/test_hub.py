@@ -13,13 +13,13 @@ import pytest
 from tests.support.agents import COUNT, SLOW_COUNT, check_count
 from tests.support.inspector import marks
 from tests.support.town import Town
-from tests.support.world import ended, lines, story, until
+from tests.support.world import ended, lines, story, until, waited
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def _when(db: asyncpg.Connection, question: str, *params: object) -> None:
-    async with asyncio.timeout(30):
+    async with waited(question):
         while not await db.fetchval(question, *params):
             await asyncio.sleep(0.01)
 
@@ -89,13 +89,13 @@ async def test_fault_03_killed_with_a_hundred_sessions_streaming(here: Town, rep
         made = [one.session for one in swarmed.results if one.session is not None]
         assert len(made) == 100
     ids = {one.session_id for one in made}
-    before = {pid for pid, (id, _) in marks().items() if id in ids}
+    before = _agents(ids)
+    assert len(before) == 100
     epochs = await here.epochs("anvil", "forge")
     await here.hub.kill()
     await here.hub.start()
     await here.moved_on(epochs)
-    after = {pid for pid, (id, _) in marks().items() if id in ids}
-    assert _leaders(before) <= _leaders(after), "no agent was touched"
+    assert _agents(ids) == before, "no agent was touched"
     async with here.client() as hub:
         for one in made:
             (Path(str(one.worktree)) / "stop").touch()
@@ -135,11 +135,11 @@ async def test_fault_04_no_hub_for_long(here: Town, repo: str) -> None:
     await here.settled()
 
 
-def _leaders(pids: set[int]) -> set[int]:
-    """The agents: what they fork comes and goes, and looks like them until it is a `sleep`."""
+def _agents(ids: set[str]) -> set[int]:
+    """What they fork comes and goes, and looks like them until it is a `sleep`."""
     found: set[int] = set()
-    for pid in pids:
+    for pid, (id, _) in marks().items():
         with suppress(OSError):
-            if os.getsid(pid) == pid:
+            if id in ids and os.getsid(pid) == pid:
                 found.add(pid)
     return found

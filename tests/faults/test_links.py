@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 import coord
 from tests.support.agents import COUNT, check_count
 from tests.support.town import Town
-from tests.support.world import ended, lines, story
+from tests.support.world import ended, lines, story, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -37,9 +36,7 @@ async def test_fault_13_half_open_and_what_the_old_link_still_carries(
         await _speaks(first, made.session_id)
         epochs = await here.epochs("anvil")
         way.hold("up")
-        async with asyncio.timeout(20):
-            while not way.held:
-                await asyncio.sleep(0.02)
+        await until(lambda: way.held, "something is held back")
         way.target = here.ports[1]
         way.half_open()
         await here.moved_on(epochs)

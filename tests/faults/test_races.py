@@ -7,8 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 
-import pytest
-
 from hub.store import Postgres, Store
 from protocol.errors import FailedPrecondition
 from tests.support import rows
@@ -120,8 +118,3 @@ async def test_fault_33_the_reaper_against_a_finish(store: Store, connections: P
 async def _in_turns(races: Sequence[Coroutine[object, object, None]]) -> None:
     for start in range(0, len(races), AT_ONCE):
         await asyncio.gather(*races[start : start + AT_ONCE])
-
-
-@pytest.fixture(autouse=True)
-def _long(request: pytest.FixtureRequest) -> None:
-    request.node.add_marker(pytest.mark.timeout(300))
