@@ -50,7 +50,7 @@ async def test_a_tree_over_two_spokes_is_aborted_with_one_call(here: World, repo
         ids = await _ids(hub, a.session_id)
         assert ids.keys() == {"a", "b", "c", "d"}
         await _said(hub, ids["c"], "dug in")
-        assert any("sleep 600" in line for line in marked(ids["c"]).values())
+        await until(lambda: _sleeps(ids["c"]), "what it left in a session of its own is there")
 
         receipt = await hub.abort(a.session_id, reason="enough")
 
@@ -68,6 +68,10 @@ async def test_a_tree_over_two_spokes_is_aborted_with_one_call(here: World, repo
         assert refused.value.reason == "SESSION_ABORTED"
         await hub.abort(ids["d"])
         assert marked(ids["d"]) == {}
+
+
+def _sleeps(id: str) -> bool:
+    return any(line.startswith("sleep 600") for line in marked(id).values())
 
 
 def _check_receipt(receipt: Receipt, hit: set[str], spared: str) -> None:

@@ -11,7 +11,6 @@ from protocol.ops import catalogue as ops
 from protocol.ops.sessions import SessionView
 from tests.support.ports import free_port
 from tests.support.world import (
-    PATIENCE,
     Daemon,
     World,
     ended,
@@ -19,6 +18,7 @@ from tests.support.world import (
     make_repository,
     marked,
     story,
+    waited,
     world,
 )
 
@@ -33,7 +33,7 @@ async def _second(here: World) -> tuple[Daemon, str]:
     argv[argv.index("--state") + 1] = str(state)
     hub = Daemon(argv, here.hub.env, here.folder / "hub-2.log")
     await hub.start_until(state / "admin-token")
-    async with asyncio.timeout(PATIENCE), here.client() as client:
+    async with waited("both hubs are known"), here.client() as client:
         while len((await client.ask(ops.HUB_LIST, {})).hubs) < 2:
             await asyncio.sleep(0.05)
     return hub, f"ws://127.0.0.1:{port}"
@@ -78,7 +78,11 @@ def _shells(*ids: str) -> set[int]:
 
 
 def _leads(pid: int) -> bool:
-    return os.getpgid(pid) == pid
+    """What was forked and looked like its parent may be gone by now."""
+    try:
+        return os.getpgid(pid) == pid
+    except ProcessLookupError:
+        return False
 
 
 async def _sessions(hub: coord.Hub) -> list[SessionView]:
@@ -88,7 +92,7 @@ async def _sessions(hub: coord.Hub) -> list[SessionView]:
 async def _goes_on(hub: coord.Hub, id: str) -> None:
     """What its agent says now arrives here."""
     last = (await story(hub, id))[-1].seq
-    async with asyncio.timeout(PATIENCE):
+    async with waited("its agent says something"):
         async for event in hub.events(id, after=last):
             if event.kind == "stdout":
                 return

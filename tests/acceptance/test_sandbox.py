@@ -16,14 +16,13 @@ from protocol.ops.sessions import SessionView
 from protocol.ops.spokes import SpokeView
 from tests.acceptance.test_permissions import as_session
 from tests.support.world import (
-    PATIENCE,
     Daemon,
     World,
     ended,
     lines,
     marked,
     story,
-    until,
+    waited,
 )
 
 #: A kernel holds a process in so many sandboxes at most: from in there, no more are to be had.
@@ -42,7 +41,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 async def back(here: World, hub: coord.Hub) -> SpokeView:
     """The spoke as the process says it that runs now, not one before."""
-    async with asyncio.timeout(PATIENCE):
+    async with waited("the spoke is online as it was started last"):
         while True:
             (found,) = await hub.spokes()
             if found.state == "online" and found.detail["pid"] == here.spokes["anvil"].pid:
@@ -141,7 +140,6 @@ async def test_one_in_a_sandbox_is_resumed_in_it_with_what_it_had(here: World, r
         )
         await ended(hub, made.session_id)
         await hub.call("coord.resume", {"sessionId": made.session_id})
-        await until(lambda: not marked(made.session_id), "it has ended")
         (view,) = await ended(hub, made.session_id)
         assert (view.attempt, view.sandbox) == (2, "worktree")
         stashed = [line for line in lines(await story(hub, made.session_id)) if "stash@" in line]
