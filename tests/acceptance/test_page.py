@@ -39,6 +39,7 @@ EVIL = '<img src=x onerror="window.pwned=1"><script>window.pwned=2</script>\'"&a
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncGenerator[Browser]:
     """One for all: each tab has a context of its own, with nothing in it of another."""
+    expect.set_options(timeout=PATIENCE_MS)  # 5 s of a busy machine are not enough for everything
     found = shutil.which("chromium")
     assert found, "this test needs a browser: apt-get install -y chromium"
     async with async_playwright() as play:
@@ -100,8 +101,10 @@ async def tab(
     )
     opened = Tab(await context.new_page())
     opened.watch()
-    yield opened
-    await context.close()
+    try:
+        yield opened
+    finally:
+        await context.close()
 
 
 async def log_in(page: Page, client: coord.Hub) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from protocol.ops.catalogue import SPAWN
 from protocol.ops.sessions import Event
 from protocol.session import State
 from tests.support import turns
-from tests.support.world import PATIENCE, World, story
+from tests.support.world import PATIENCE, World, story, waited
 
 AGENT = str(Path(turns.__file__))
 LEAD = """\
@@ -49,7 +48,7 @@ class Family:
 
     async def hears(self, lead: str, kind: str, text: str = "") -> Event:
         """The first such event in its own story, read as it comes."""
-        async with asyncio.timeout(PATIENCE):
+        async with waited(f"{lead} hears {kind} {text!r}"):
             async for event in self.hub.events(lead, kinds=[kind]):
                 if text in str(event.body["text"]):
                     return event

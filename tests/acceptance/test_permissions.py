@@ -19,7 +19,7 @@ from protocol.ops.questions import Question
 from protocol.ops.sessions import SessionView
 from protocol.session import State
 from tests.support import turns
-from tests.support.world import PATIENCE, World, marked, story
+from tests.support.world import World, marked, story, view_when, waited
 
 AGENT = str(Path(turns.__file__))
 LONG = 600_000
@@ -42,12 +42,7 @@ class Floor:
         return made.session_id
 
     async def until(self, id: str, holds: Callable[[SessionView], bool]) -> SessionView:
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                (view,) = (await self.hub.status(session_id=id)).sessions
-                if holds(view):
-                    return view
-                await asyncio.sleep(0.05)
+        return await view_when(self.hub, id, holds)
 
     async def asks(self, id: str, number: int = 1) -> Question:
         """The question, once it is asked and shown."""
@@ -57,7 +52,7 @@ class Floor:
         return next(one for one in await self.hub.questions(id) if one.question == number)
 
     async def hears(self, id: str, text: str) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with waited(f"its agent says {text!r}"):
             while text not in [one.get("text") for one in await self.told(id, "text")]:
                 await asyncio.sleep(0.05)
 
@@ -108,7 +103,7 @@ async def test_a_person_allows_what_an_agent_asks_for(floor: Floor) -> None:
 async def test_an_answer_is_given_once(floor: Floor) -> None:
     id = await floor.spawn("ask git push|git tag")
     await floor.asks(id)
-    async with asyncio.timeout(PATIENCE):
+    async with waited("both questions are asked"):
         while len(await floor.hub.questions(id)) < 2:
             await asyncio.sleep(0.05)
     with pytest.raises(CallError, match="QUESTION_AMBIGUOUS"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
@@ -14,7 +12,7 @@ import coord
 from protocol.ops.sessions import SessionView
 from protocol.session import State
 from tests.support import turns
-from tests.support.world import PATIENCE, World, make_repository, story
+from tests.support.world import World, make_repository, story, view_when
 
 AGENT = str(Path(turns.__file__))
 
@@ -31,17 +29,8 @@ async def _spawn(here: World, hub: coord.Hub, task: str, prompt: str, **more: Js
     return str(made["sessionId"])
 
 
-async def _until(hub: coord.Hub, id: str, holds: Callable[[SessionView], bool]) -> SessionView:
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            [view] = (await hub.status(id)).sessions
-            if holds(view):
-                return view
-            await asyncio.sleep(0.05)
-
-
 async def _over(hub: coord.Hub, id: str) -> SessionView:
-    return await _until(hub, id, lambda one: one.state.ended)
+    return await view_when(hub, id, lambda one: one.state.ended)
 
 
 async def _pass_the_time(dsn: str) -> None:
@@ -74,7 +63,7 @@ async def test_a_full_context_is_tried_once_more_and_both_failures_are_shown(her
 async def test_a_limit_parks_its_account_and_all_are_woken(here: World) -> None:
     async with here.client() as hub:
         id = await _spawn(here, hub, "limited", "limit-once 6000")
-        parked = await _until(hub, id, lambda one: one.limited_until is not None)
+        parked = await view_when(hub, id, lambda one: one.limited_until is not None)
         assert parked.state is State.QUEUED
         waits = await _spawn(here, hub, "waits", "say after all", until="queued")
         other = await _spawn(

@@ -17,7 +17,7 @@ from protocol.ops.sessions import SessionView
 from protocol.session import State
 from spoke.supervisor.holding import Conversations
 from tests.support import turns
-from tests.support.world import PATIENCE, World, marked, story
+from tests.support.world import World, marked, story, view_when, waited
 
 AGENT = str(Path(turns.__file__))
 
@@ -38,12 +38,7 @@ class Floor:
         return made.session_id
 
     async def until(self, id: str, holds: Callable[[SessionView], bool]) -> SessionView:
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                (view,) = (await self.hub.status(session_id=id)).sessions
-                if holds(view):
-                    return view
-                await asyncio.sleep(0.05)
+        return await view_when(self.hub, id, holds)
 
     async def opened(self, id: str) -> SessionView:
         """Once its conversation is open, and it works."""
@@ -57,7 +52,7 @@ class Floor:
         )
 
     async def hears(self, id: str, text: str) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with waited(f"its agent says {text!r}"):
             while text not in await self.said(id):
                 await asyncio.sleep(0.05)
 
