@@ -38,9 +38,12 @@ class _Thread:
         def cancel() -> None:
             for task in tasks:
                 task.cancel()
+            if not tasks:  # it was interrupted before that: nothing has begun, nor will it
+                work.close()
+                ended.set()
 
-        self._loop.call_soon_threadsafe(begin)
-        try:
+        try:  # from here: other threads may run before we come to wait
+            self._loop.call_soon_threadsafe(begin)
             ended.wait()
         except BaseException:
             self._loop.call_soon_threadsafe(cancel)

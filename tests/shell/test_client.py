@@ -282,6 +282,49 @@ async def test_an_interrupt_in_a_blocking_wait_aborts_the_call(
     assert process.returncode == 0
 
 
+async def test_an_interrupt_before_the_wait_has_begun_aborts_the_call_too(
+    fake: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C is felt in whatever the thread does next, and another thread has begun by then."""
+    fake.never("coord.wait")
+    begun = threading.Event()
+
+    def interrupted(loop: asyncio.BaseEventLoop, work: Callable[[], object]) -> object:
+        monkeypatch.undo()
+        loop.call_soon_threadsafe(work)
+        begun.wait(PATIENCE)
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        with blocking.connect(fake.url, fake.token) as hub:
+            monkeypatch.setattr(asyncio.BaseEventLoop, "call_soon_threadsafe", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                hub.wait(ID)
+            assert not fake.aborted.empty(), "before the wait is left"
+
+    working = asyncio.create_task(in_thread(work))
+    assert await asyncio.wait_for(fake.begun.get(), PATIENCE) == "coord.wait"
+    begun.set()
+    await working
+
+
+async def test_an_interrupt_before_anything_has_begun_is_felt_at_once(
+    fake: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(loop: asyncio.BaseEventLoop, work: Callable[[], object]) -> object:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        with blocking.connect(fake.url, fake.token) as hub:
+            monkeypatch.setattr(asyncio.BaseEventLoop, "call_soon_threadsafe", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                hub.wait(ID)
+
+    await in_thread(work)
+    assert [op for op, _ in fake.asked] == ["initialize"]
+
+
 # Imports.
 
 
