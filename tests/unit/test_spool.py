@@ -15,7 +15,7 @@ from spoke import spool
 from spoke.spool import LINE_BYTES, OPEN, RESERVE_BYTES, Damaged, Entry, Kind, Reader, Writer
 from spoke.supervisor.lines import Lines
 
-SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 OUTPUT_KINDS = [Kind.STDOUT, Kind.STDERR, Kind.STDOUT | OPEN, Kind.STDERR | OPEN]
 ENTRIES = st.lists(
     st.one_of(
