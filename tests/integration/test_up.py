@@ -10,6 +10,7 @@ import socket
 import stat
 import sys
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 
 import coord
 from protocol.errors import CallError
+from tests.support.ports import free_port
 from tests.support.repositories import make_repository
 
 COORDCTL = [sys.executable, "-P", "-m", "coord.cli"]
@@ -107,14 +109,14 @@ async def machine(tmp_path: Path) -> AsyncGenerator[Machine]:
 def _end_agents(data: Path) -> None:
     """Agents outlive all else; after a test that failed there may be some."""
     for record in data.glob("spoke*/attempts/*/supervisor.json"):
-        pid = int(json.loads(record.read_text())["pid"])
-        line = Path(f"/proc/{pid}/cmdline")
-        if line.exists() and b"spoke.supervisor" in line.read_bytes():
-            os.kill(pid, signal.SIGKILL)
+        with suppress(OSError, ValueError):  # it has ended, or is about to be tidied away
+            pid = int(json.loads(record.read_text())["pid"])
+            if b"spoke.supervisor" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
 
 
 async def test_up_from_nothing_and_again(machine: Machine) -> None:
-    first, said = await machine.up("--port", "0", "--http-port", "0")
+    first, said = await machine.up("--port", f"{free_port()}", "--http-port", f"{free_port()}")
     for word in (
         "database  PostgreSQL",
         "hub       ws://127.0.0.1:",
@@ -177,8 +179,8 @@ async def test_a_dead_spoke_is_started_again(machine: Machine) -> None:
     os.kill(pid, signal.SIGKILL)
     assert process.stderr is not None
     async with asyncio.timeout(PATIENCE):
-        while b"welcomed us, epoch 2" not in await process.stderr.readline():
-            pass
+        while b"welcomed us, epoch 2" not in (line := await process.stderr.readline()):
+            assert line, "it has ended"
     await machine.ended(process, signal.SIGTERM)
 
 
