@@ -213,9 +213,11 @@ async def test_what_a_hub_placed_and_did_not_tell_is_told_from_the_outbox(
         assert welcome.epoch is not None
         spoke = identity.load(hand.settings.places).spoke_id
         async with asyncio.timeout(PATIENCE):
-            made = await _spawn(store_of(running_hub).spawner, spoke, welcome.epoch)
-            assert made.placed is not None
-            start = await hand.next()
+            while True:  # until nothing of the hub's own holds the spoke at that moment
+                made = await _spawn(store_of(running_hub).spawner, spoke, welcome.epoch)
+                start = await hand.next()
+                if made.placed is not None:
+                    break
         assert (start["sessionId"], start["seq"]) == (made.session_id, made.placed.seq)
         async with coord.connect(running_hub.url, start["body"]["credential"]) as agent:
             assert (await agent.status(made.session_id)).sessions
