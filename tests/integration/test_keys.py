@@ -110,7 +110,9 @@ async def test_keys_are_kept_for_a_week(
     await client.call("token.create", {"name": "a", "role": "viewer"}, key="old")
     await connections.pool.execute("UPDATE calls SET claimed_at = now() - interval '8 days'")
     await client.call("token.create", {"name": "b", "role": "viewer"}, key="new")
-    assert await store.keys.tidy() == 1
+    await store.keys.tidy()  # unless the hub has done it meanwhile
+    kept = await connections.pool.fetch("SELECT key FROM calls")
+    assert [row["key"] for row in kept] == ["new"]
     await client.call("token.create", {"name": "c", "role": "viewer"}, key="old")
 
 
