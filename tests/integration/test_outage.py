@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import asyncpg
@@ -31,17 +31,29 @@ AWAY = Unavailable("DATABASE_UNREACHABLE", "it is away")
 @asynccontextmanager
 async def away(server: Endpoint, dsn: str) -> AsyncGenerator[None]:
     """No connection to this database lives, and none is let in."""
-    name = database_name(dsn)
+    name, over = database_name(dsn), asyncio.Event()
     db = await asyncpg.connect(server.dsn_of("postgres"))
     try:
         await db.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        await db.execute(
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-        )
-        yield
+        ending = asyncio.create_task(_end_all(db, name, over))
+        try:
+            yield
+        finally:
+            over.set()
+            await ending
     finally:
         await db.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         await db.close()
+
+
+async def _end_all(db: asyncpg.Connection[asyncpg.Record], name: str, over: asyncio.Event) -> None:
+    """Also one that was half in when the door was shut, and is seen by nobody before it is in."""
+    while not over.is_set():
+        await db.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        )
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), 0.05)
 
 
 async def test_a_hub_serves_its_links_while_the_database_is_away(
