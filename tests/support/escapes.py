@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 _PTRACE_ATTACH = 16
@@ -71,27 +72,42 @@ def _order(folder: str, *, own: bool) -> Try:
     """A word to supervisors: to its own, which is the newest, or to all others."""
 
     def run() -> None:
-        opened: list[Path] = []
-        doors = [one for one in Path(folder).iterdir() if one.is_socket()]
-        doors = [one for one in doors if not one.name.startswith("spare-")]  # nobody is in yet
-        doors.sort(key=lambda one: one.stat().st_mtime_ns)
-        for door in doors[-1:] if own else doors[:-1]:
-            with socket.socket(socket.AF_UNIX) as line:
-                try:
-                    line.connect(str(door))
-                except ConnectionRefusedError:
-                    continue  # its supervisor has ended, and it is about to be tidied away
-                opened.append(door)
-                line.sendall(b'{"id":1,"op":"status"}\n')
-                heard = b""
-                while b'"id"' not in heard:
-                    heard += line.recv(4096)
-            if b'"ok":true' not in heard:
-                raise OSError(errno.EACCES, heard.decode())
-        if not opened:
+        doors = _doors(folder)
+        said = [_said(door) for door in (doors[-1:] if own else doors[:-1])]
+        heard = [text for text in said if text is not None]
+        for text in heard:
+            if b'"ok":true' not in text:
+                raise OSError(errno.EACCES, text.decode())
+        if not heard:
             raise OSError(errno.ENOENT, "nobody was there")
 
     return run
+
+
+def _doors(folder: str) -> list[Path]:
+    """Of all supervisors, the newest last; that of one which has ended may go meanwhile."""
+    found: dict[Path, int] = {}
+    for one in Path(folder).iterdir():
+        with suppress(FileNotFoundError):
+            if one.is_socket() and not one.name.startswith("spare-"):  # nobody is in there yet
+                found[one] = one.stat().st_mtime_ns
+    return sorted(found, key=found.__getitem__)
+
+
+def _said(door: Path) -> bytes | None:
+    """What its supervisor answers; None: it has ended, or ends just now."""
+    heard = b""
+    with socket.socket(socket.AF_UNIX) as line:
+        try:
+            line.connect(str(door))
+            line.sendall(b'{"id":1,"op":"status"}\n')
+            while b'"id"' not in heard:
+                if not (more := line.recv(4096)):
+                    return None
+                heard += more
+        except (ConnectionError, FileNotFoundError):
+            return None
+    return heard
 
 
 def _moved(place: str, target: str) -> None:
