@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import coord
 from protocol.ops.sessions import SessionView
+from spoke.supervisor import tree
 from tests.agents import settings
 from tests.agents.install import BIN
 from tests.support.repositories import make_repository
 from tests.support.scripted.server import ScriptedModel, scripted_model
-from tests.support.world import PATIENCE, World, lines, story, world
+from tests.support.world import PATIENCE, World, lines, marked, story, world
 
 COMMIT = """\
 model: say I write the file.
@@ -74,14 +76,33 @@ class Stage:
 
     async def hears(self, id: str, text: str, patience: float = PATIENCE) -> None:
         """Wait until its agent has said this."""
-        async with asyncio.timeout(patience):
-            while {"event": "text", "text": text} not in await self.told(id, "text"):
-                await asyncio.sleep(0.1)
+        try:
+            async with asyncio.timeout(patience):
+                while {"event": "text", "text": text} not in await self.told(id, "text"):
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            said = await self.told(id, "text")
+            raise AssertionError(f"not {text!r}: {await self.view(id)}\n{said}") from None
 
     async def told(self, id: str, event: str) -> list[dict[str, object]]:
         """What its agent was understood to say."""
         events = [one.body for one in await story(self.hub, id) if one.kind == "agent"]
         return [dict(body) for body in events if body.get("event") == event]
+
+
+def crash(id: str) -> None:
+    """Kill the agent itself, which its supervisor started; all that it had begun goes with it."""
+    (leader,) = [pid for pid in marked(id) if _is_leader(pid)]
+    os.kill(leader, signal.SIGKILL)
+
+
+def _is_leader(pid: int) -> bool:
+    process = tree.look(pid)
+    with suppress(OSError):  # one that was there a moment ago
+        if process is not None:
+            line = Path(f"/proc/{process.parent}/cmdline").read_bytes()
+            return b"spoke.supervisor" in line
+    return False
 
 
 def log(worktree: str) -> list[str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
 
 from protocol.agents import ABILITIES
 from protocol.session import State
-from spoke.supervisor import tree
-from tests.agents.stage import COMMIT, FOLLOW_UP, Stage, log
+from tests.agents.stage import COMMIT, FOLLOW_UP, Stage, crash, log
 from tests.support.world import marked, until
 
 STALL = "model: say I think.\nmodel: stall"
@@ -39,8 +36,7 @@ async def test_it_commits_is_spoken_to_again_and_resumed_after_its_death(on_stag
     await on.idle(id)
 
     # The agent is killed: nobody stopped it, so that it failed; a message takes it up again.
-    (leader,) = [pid for pid, line in marked(id).items() if is_leader(pid)]
-    os.kill(leader, signal.SIGKILL)
+    crash(id)
     failed = await on.ended(id)
     assert failed.state is State.FAILED
     assert failed.agent_state is not None
@@ -66,13 +62,6 @@ async def test_it_commits_is_spoken_to_again_and_resumed_after_its_death(on_stag
     receipt = await on.hub.abort(id, reason="enough")
     assert receipt.complete
     assert marked(id) == {}
-
-
-def is_leader(pid: int) -> bool:
-    """The supervisor's child."""
-    process = tree.look(pid)
-    parent = Path(f"/proc/{process.parent}/cmdline") if process else None
-    return parent is not None and b"spoke.supervisor" in parent.read_bytes()
 
 
 async def test_a_turn_is_interrupted_and_the_conversation_goes_on(on_stage: Stage) -> None:

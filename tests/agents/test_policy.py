@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
-import signal
 
 import asyncpg
 import pytest
 
 from protocol.ops.sessions import SessionView
 from protocol.session import State
-from tests.agents.stage import COMMIT, Stage, log
+from tests.agents.stage import COMMIT, Stage, crash, log
 from tests.support.world import marked, story
 
 #: Those whose conversations are files that a test can lose.
@@ -82,9 +80,7 @@ async def test_a_conversation_that_is_lost_is_begun_anew_with_a_handoff_brief(
     on = on_stage
     id = await on.spawn(COMMIT)
     await on.idle(id)
-    for pid, line in marked(id).items():
-        if on.agent in line:
-            os.kill(pid, signal.SIGKILL)
+    crash(id)
     await on.ended(id)
     shutil.rmtree(on.here.folder / "home" / KEPT[on.agent])
     await on.hub.message(id, "model: say I know the branch.", wait_ms=0)

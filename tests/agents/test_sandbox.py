@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
 
 from protocol.sandbox import Sandbox
 from protocol.session import State
-from tests.agents.stage import COMMIT, Stage, log
-from tests.agents.test_life import MINUTE_APART, is_leader
+from tests.agents.stage import COMMIT, Stage, crash, log
+from tests.agents.test_life import MINUTE_APART
 from tests.support.world import lines, marked, story
 
 OUT = """\
@@ -49,8 +47,7 @@ async def test_it_works_in_its_worktree_and_nowhere_else(on_stage: Stage) -> Non
     assert "two" in (tree / "one.txt").read_text()
     assert "Permission denied" in await _output(on, id), "it sees why"
 
-    (leader,) = [pid for pid in marked(id) if is_leader(pid)]
-    os.kill(leader, signal.SIGKILL)
+    crash(id)
     assert (await on.ended(id)).state is State.FAILED
     await on.hub.message(id, "model: say I am back.", wait_ms=0)
     await on.hears(id, "I am back.", MINUTE_APART)

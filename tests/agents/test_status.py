@@ -6,15 +6,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from pathlib import Path
 
 import pytest
 
 from protocol.ops.sessions import SessionView
 from protocol.session import State
-from tests.agents.stage import COMMIT, Stage
+from tests.agents.stage import COMMIT, Stage, crash
 from tests.support.world import PATIENCE, marked
 
 SILENT_MS = 20_000  #: longer than any of them takes to its first word
@@ -181,8 +179,7 @@ async def test_a_crash_of_its_process_is_shown(on_stage: Stage) -> None:
     on = on_stage
     id = await on.spawn("model: say I begin.\nmodel: stall")
     await on.until(id, lambda one: bool(one.agent_state and one.agent_state.session_id), "open")
-    for pid in marked(id):
-        os.kill(pid, signal.SIGKILL)
+    crash(id)
     await on.ended(id)
     shown = await _shown(on, id)
     assert "sdkError: the agent ended: SIGKILL" in shown
