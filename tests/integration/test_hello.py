@@ -87,7 +87,8 @@ async def test_the_lease_runs_of_a_link_that_is_lost_while_it_is_greeted(
     await hand.join(running_hub)
     monkeypatch.setattr(people.desk_of(running_hub).store.outbox, "acked", hang)
     coming = asyncio.create_task(_come(hand))
-    await greeted.wait()
+    async with asyncio.timeout(PATIENCE):
+        await greeted.wait()
     [spoke] = await store.exchange.spokes()
     link = (spoke.spoke_id, 1)
     assert await store.fleet.held([link]) == {spoke.spoke_id: False}, "it is held, its time stands"
