@@ -59,13 +59,15 @@ class Attempts:
             attempt.is_fenced and not attempt.over.is_set() for attempt in self._attempts.values()
         )
 
-    def is_live(self, session_id: str) -> bool:
-        """Whether an agent of this session lives here, or is about to."""
-        return any(
-            not attempt.over.is_set()
-            for key, attempt in self._attempts.items()
-            if key.session_id == session_id
-        )
+    async def is_live(self, session_id: str) -> bool:
+        """Whether an agent of this session lives here, or is about to.
+
+        Its hub hears of an end before the supervisor has left: that is waited for, a moment.
+        """
+        for attempt in self._of(session_id):
+            if attempt.tail.has_ended:
+                await attempt.over.wait()
+        return any(not attempt.over.is_set() for attempt in self._of(session_id))
 
     def inventory(self) -> list[InventoryItem]:
         return [attempt.item() for attempt in self._attempts.values()]
@@ -199,11 +201,12 @@ class Attempts:
         """Attempts of the same session that may have an agent."""
         return [
             attempt
-            for other, attempt in self._attempts.items()
-            if other.session_id == key.session_id
-            and other.attempt < key.attempt
-            and not attempt.over.is_set()
+            for attempt in self._of(key.session_id)
+            if attempt.key.attempt < key.attempt and not attempt.over.is_set()
         ]
+
+    def _of(self, session_id: str) -> list[Attempt]:
+        return [one for key, one in self._attempts.items() if key.session_id == session_id]
 
     def _add(self, key: Key, order: StartOrder) -> Attempt:
         attempt = self._attempts[key] = Attempt(key, order, self._rooms)

@@ -165,7 +165,7 @@ class Tail:
         self.is_held = False  #: nothing of it may be reported
         self.is_over = False
         self.last = 0  #: the last record known to exist,
-        self.has_ended = False  #: which is the end, as its supervisor says
+        self.has_ended = False  #: which is the end
         self._spool = spool
         self._reader: Reader | None = None
         self._unstored: deque[_Unstored] = deque()
@@ -271,6 +271,7 @@ class Tail:
 
     def _heed(self, record: Record) -> None:
         self.last = max(self.last, record.seq)
+        self.has_ended |= record.kind is Kind.EXITED
         wire, weight = on_wire(record), weigh(record)
         self._unstored.append(_Unstored(record.seq, record.kind, wire, weight))
         self._weight += weight

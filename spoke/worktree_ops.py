@@ -50,7 +50,7 @@ async def inspect(worktrees: Worktrees, asked: InspectParams) -> Inspected:
 
 async def remove(worktrees: Worktrees, attempts: Attempts, asked: RemoveParams) -> Removed:
     """Raises FailedPrecondition: SESSION_LIVE while an agent works there, UNSAVED."""
-    if attempts.is_live(asked.session_id):
+    if await attempts.is_live(asked.session_id):
         raise FailedPrecondition(
             "SESSION_LIVE",
             f"the agent of {asked.session_id} works in it",
@@ -85,7 +85,7 @@ def trash(worktrees: Worktrees) -> Trash:
 async def give_back(worktrees: Worktrees, attempts: Attempts, asked: GiveBackParams) -> GivenBack:
     """Raises FailedPrecondition (SESSION_LIVE), and what `Worktrees.give_back` raises."""
     session = worktrees.kept.find(asked.id).note.session
-    if attempts.is_live(session):
+    if await attempts.is_live(session):
         raise FailedPrecondition(
             "SESSION_LIVE", f"{session} runs here again", advice=f"coordctl abort {session}"
         )

@@ -31,6 +31,7 @@ from spoke.outfit import Outfit
 from spoke.settings import SpokeSettings
 from spoke.spool import Reader
 from spoke.sweep import is_alive, kill_marked
+from spoke.watch import Watch
 from tests.support.fake_exchange import PATIENCE_S, FakeExchange
 
 ROOT = Path(__file__).parent.parent.parent
@@ -443,6 +444,23 @@ async def test_a_worktree_is_looked_at_and_removed_when_nobody_works_there(house
     assert (worktree / "file").read_text() == "new\n"
     assert git(worktree, "log", "-1", "--format=%s %D") == "work HEAD -> coord/s1"
     assert (await house.exchange.ask("worktree.trash", {}))["items"] == []
+
+
+async def test_a_worktree_goes_although_the_supervisor_of_its_session_is_just_leaving(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hub has had the end: who is told that, and cleans up at once, is not refused."""
+    monkeypatch.setattr(outfit, "STORED_MS", 1_000)
+    monkeypatch.setattr(Watch, "stored", lambda _: None)  # it stays for as long as it may
+    await house.bash("s1", "read -r")
+    await house.exchange.say("s1", MessageOrder(message_id="m1", text="go"))
+    await house.exited("s1")
+    assert Folder(house.settings.places, Key("s1", 1)).is_supervised()
+    starting = await house.exchange.until_kind("starting", "s1")
+    where = {"sessionId": "s1", "worktree": starting["worktree"], "branch": "coord/s1"}
+    asked: Any = {**where, "force": False, "deleteBranch": True}
+    gone: Any = await house.exchange.ask("worktree.remove", asked)
+    assert gone["removed"]
 
 
 async def test_a_second_attempt_resumes_its_branch(house: House) -> None:
