@@ -222,6 +222,7 @@ class Attempt:
         deadline = time.monotonic() + _INTRODUCTION_S
         while self._folder.supervisor() is None:
             if time.monotonic() > deadline:
+                await self._on_disk(lambda: in_thread(self._folder.bar))
                 break
             await asyncio.sleep(_LOOK_S)
         await self._attend()

@@ -107,6 +107,13 @@ class Folder:
             self.socket = Path(socket)
         return True
 
+    def bar(self) -> None:
+        """Who has not said by now that it is its supervisor will not be: it finds the name taken,
+        and begins nothing. A link takes it at once, and needs no room on the disk.
+        """
+        with suppress(FileExistsError):
+            self._supervisor.symlink_to("nobody")
+
     def supervisor(self) -> Mapping[str, object] | None:
         """pid, startTime and bootId, once it has written them."""
         try:

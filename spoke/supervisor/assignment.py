@@ -131,6 +131,25 @@ def encode(value: Mapping[str, object]) -> bytes:
 
 def write_whole(path: str, text: bytes, *, durable: bool = False) -> None:
     """Replace a file so that a reader sees the old or the new one, never a part."""
+    draft = _draft(path, text, durable=durable)
+    os.replace(draft, path)  # noqa: PTH105 - pathlib costs 10 ms at start
+
+
+def write_first(path: str, text: bytes) -> None:
+    """As `write_whole`. Raises FileExistsError where there is such a file."""
+    draft = _draft(path, text, durable=False)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.replace(draft, path)  # noqa: PTH105 - as above
+    else:
+        os.unlink(draft)  # noqa: PTH108 - as above
+
+
+def _draft(path: str, text: bytes, *, durable: bool) -> str:
     draft = f"{path}.new"
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -143,4 +162,4 @@ def write_whole(path: str, text: bytes, *, durable: bool = False) -> None:
             os.fsync(fd)
     finally:
         os.close(fd)
-    os.replace(draft, path)  # noqa: PTH105 - pathlib costs 10 ms at start
+    return draft

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from spoke.spool import Kind
 from spoke.supervisor import agent, holding, ladder, tree
-from spoke.supervisor.assignment import encode, write_whole
+from spoke.supervisor.assignment import encode, write_first
 from spoke.supervisor.book import Book
 from spoke.supervisor.door import Door
 from spoke.supervisor.fence import FENCED, LOOK_SECONDS, Fence
@@ -52,11 +52,12 @@ class Attempt:
         self._stored_ms = assignment["storedMs"]
         self._is_over = self._is_stored = False
 
+        # Whom a later daemon looks for, and what it ends if we are gone. One that waited in vain
+        # has taken the name: to it, and so to the hub, this attempt has ended.
+        write_first(f"{self._folder}/supervisor.json", cradle.identity)
         self._book = Book(self._folder, assignment["spoolLimit"])
         self._spool = self._book.spool
         self._spool.append([(Kind.STARTING, encode(assignment["starting"]))])
-        # Whom a later daemon looks for, and what it ends if we are gone.
-        write_whole(f"{self._folder}/supervisor.json", cradle.identity)
         self._selector = cradle.selector
         word = assignment.get("word", "")
         doorway = cradle.doorway_at(assignment["socket"])

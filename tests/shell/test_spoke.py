@@ -30,9 +30,12 @@ from spoke.line import Supervisor
 from spoke.outfit import Outfit
 from spoke.settings import SpokeSettings
 from spoke.spool import Reader
+from spoke.supervisor.doorway import SPARE
+from spoke.supervisor.tree import look
 from spoke.sweep import is_alive, kill_marked
 from spoke.watch import Watch
 from tests.support.fake_exchange import PATIENCE_S, FakeExchange
+from tests.support.world import marked
 
 ROOT = Path(__file__).parent.parent.parent
 DAEMON = """
@@ -687,6 +690,35 @@ async def test_daemon_and_supervisor_killed_together(joined: House) -> None:
     os.kill(starting["supervisor"]["pid"], signal.SIGKILL)
     await house.start_daemon()
     assert (await house.exited("s1"))["reason"] == "SUPERVISOR_DIED"
+
+
+async def test_a_supervisor_that_comes_when_its_attempt_was_given_up_begins_nothing(
+    joined: House,
+) -> None:
+    """It was given its work by a daemon that was killed, and needed longer than the next waits."""
+    house, exchange = joined, joined.exchange
+    (nursery,) = _children(await house.start_daemon())
+    await until(lambda: _children(nursery))
+    (spare,) = _children(nursery)
+    await until((house.settings.places.run / f"{SPARE}{spare}").exists)  # it only waits for work
+    os.kill(spare, signal.SIGSTOP)
+    await house.bash("late", "exec sleep 1000")
+    folder = Folder(house.settings.places, Key("late", 1))
+    await until(folder.was_launched)
+    await house.kill_daemon()
+    exchange.refused_status = HTTPStatus.SERVICE_UNAVAILABLE  # it keeps what it has to tell
+    starting = asyncio.ensure_future(house.start_daemon())
+    await until(lambda: folder.spool.exists() and folder.read().ended)
+    os.kill(spare, signal.SIGCONT)
+    await until(lambda: look(spare) is None)
+    assert (folder.read().started, folder.read().running, marked("late")) == (False, False, {})
+    exchange.refused_status = None
+    await starting
+    assert (await house.exited("late"))["reason"] == "SUPERVISOR_DIED"
+
+
+def _children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @pytest.mark.parametrize("kept", [None, 0, 1, 5])

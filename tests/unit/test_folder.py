@@ -15,6 +15,7 @@ from spoke.folder import Folder
 from spoke.journal import Key
 from spoke.settings import Places
 from spoke.spool import Kind, Reader, Record, Writer
+from spoke.supervisor.assignment import write_first
 
 DIED = Exit("failed", "SIGKILL", "SUPERVISOR_DIED", "it died", "look", 2, 0)
 
@@ -146,3 +147,36 @@ def test_a_supervisor_that_is_only_a_name_was_cut_by_the_end_of_the_machine(fold
     (folder.path / "supervisor.json").touch()
     assert folder.supervisor() is None
     assert folder.is_of_another_boot()
+
+
+def test_who_has_not_said_that_it_is_the_supervisor_cannot_any_more(folder: Folder) -> None:
+    folder.furnish("a prompt", "a token")
+    folder.mark_launched()
+    folder.bar()
+    folder.bar()
+    with pytest.raises(FileExistsError):
+        write_first(str(folder.path / "supervisor.json"), b"{}")
+    assert (folder.supervisor(), folder.is_supervised()) == (None, False)
+    assert not folder.is_of_another_boot(), "of which nobody knows"
+
+
+def test_a_supervisor_that_said_who_it_is_stays_it(folder: Folder) -> None:
+    folder.furnish("a prompt", "a token")
+    write_first(str(folder.path / "supervisor.json"), b'{"pid": 1}')
+    folder.bar()
+    assert folder.supervisor() == {"pid": 1}
+    assert not (folder.path / "supervisor.json.new").exists()
+
+
+def test_a_name_is_taken_once_on_a_disk_without_hard_links(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(src: str, dst: str) -> None:
+        raise FileExistsError if os.path.lexists(dst) else PermissionError
+
+    monkeypatch.setattr(os, "link", refuse)
+    folder.furnish("a prompt", "a token")
+    write_first(str(folder.path / "supervisor.json"), b'{"pid": 1}')
+    with pytest.raises(FileExistsError):
+        write_first(str(folder.path / "supervisor.json"), b'{"pid": 2}')
+    assert folder.supervisor() == {"pid": 1}
