@@ -139,9 +139,7 @@ class Kept:
     def tidy(self, trash: Trash) -> None:
         """Throws away what is too old, then the oldest until the rest fits. Takes its time."""
         room, too_old = self._most, time.time() - self.days * 86_400
-        with self._hands:
-            entries = self.every()  # none of them only half in here
-        for entry in entries:
+        for entry in self.every():  # not holding the lock: nobody waits for who yields to all
             counted = entry if entry.bytes is not None else self._count(entry)
             room -= counted.bytes or 0
             if entry.at < too_old or room < 0:

@@ -123,18 +123,30 @@ def test_what_is_given_back_at_the_moment_in_which_it_is_counted_is_back(
     assert list((tmp_path / "kept").iterdir()) == []
 
 
-def test_what_is_being_removed_at_the_moment_in_which_they_count_is_counted_whole(
+def test_a_removal_and_those_who_count_do_not_wait_for_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Who counts yields to all: who waited for it would wait for as long as the machine is busy.
+    What is only half in the trash at that moment is counted later, as a whole."""
     kept, trash = Kept(tmp_path / "kept"), Trash(tmp_path / "trash")
     bounds = Bounds(tmp_path / "worktrees")
     tree = tmp_path / "worktrees/clone/ses_1"
     tree.mkdir(parents=True)
     (tree / "file").write_bytes(b"x" * SIZE)
+    _remove(kept, tmp_path / "kept", "ses_2", 1.0)
+    kept.tidy(trash)
     hands = _Watched()
     monkeypatch.setattr(kept, "_hands", hands)
     rename = os.rename
-    tidying = threading.Thread(target=kept.tidy, args=(trash,))
+    was_free = threading.Event()
+
+    def tidy() -> None:
+        kept.tidy(trash)
+        if not hands.is_waited_for.is_set():
+            was_free.set()
+        hands.is_waited_for.set()
+
+    tidying = threading.Thread(target=tidy)
 
     def counted_meanwhile(name: str, target: Path, *, src_dir_fd: int | None = None) -> None:
         if src_dir_fd is not None:
@@ -147,8 +159,10 @@ def test_what_is_being_removed_at_the_moment_in_which_they_count_is_counted_whol
     place = Place(tree, tmp_path / "view", tmp_path / "admin")
     kept.keep(place, bounds, new_entry("clone", note, None, "merged"))
     tidying.join(60)
-    [entry] = kept.every()
-    assert (entry.bytes or 0) >= SIZE
+    assert was_free.is_set()
+    assert kept.every()[0].bytes is None
+    kept.tidy(trash)
+    assert (kept.every()[0].bytes or 0) >= SIZE
 
 
 def test_what_was_being_counted_by_a_daemon_that_died_is_given_back(tmp_path: Path) -> None:
