@@ -225,10 +225,10 @@ def _bring_tree(folder: Path, bounds: Bounds, entry: Entry) -> bool:
 
 
 def _bring_in(folder: Path, place: Place, parts: Sequence[str]) -> None:
-    """Those that are here already have nothing in their place."""
+    """What is in the place of one that is here already is somebody else's."""
     paths = _paths(place)
     for part in parts:
-        if os.path.lexists(paths[part]):
+        if os.path.lexists(paths[part]) and not os.path.lexists(folder / part):
             paths[part].rename(folder / part)
 
 

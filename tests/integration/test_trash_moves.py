@@ -214,6 +214,23 @@ def test_a_removal_is_not_undone_over_what_has_its_place_by_now(
         room.restore()
 
 
+def test_giving_back_is_not_undone_over_what_has_its_place_by_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room(tmp_path)
+    room.remove()
+    assert _killed_at(3, room.restore, monkeypatch)
+    assert room.place.view.exists()
+    assert not room.place.tree.exists()
+    room.place.tree.mkdir()
+    (room.place.tree / "new").touch()
+    room.restart()
+    assert (room.place.tree / "new").exists()
+    (room.place.tree / "new").unlink()
+    room.place.tree.rmdir()
+    assert room.where() == "kept"
+
+
 DAEMON = """
 import asyncio, os, signal, sys
 from pathlib import Path

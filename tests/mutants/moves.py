@@ -36,6 +36,11 @@ MOVES: Final = (
         "[part for part in _OUT if not os.path.lexists(paths[part])]",
         "_OUT",
     ),
+    _kept(
+        "a restore is undone over somebody else",
+        "lexists(paths[part]) and not os.path.lexists(folder / part)",
+        "lexists(paths[part])",
+    ),
     _kept("what is noted comes to the trash", "notes.forget(clone, entry.note.session)", "pass"),
     _kept(
         "the half of a worktree is thrown away",
