@@ -114,11 +114,12 @@ SELECT s.session_id, s.created_at FROM sessions s
 
 -- name: match_sessions
 -- What a person may mean: an id, a branch or a task, and behind them the start of an id; of each,
--- live sessions first.
+-- live sessions first, and then those with whom there is something to do although they have ended.
 SELECT s.session_id, s.created_at FROM sessions s
  WHERE s.session_id = $1 OR starts_with(s.session_id, $1) OR starts_with(s.session_id, 'ses_' || $1)
     OR s.branch = $1 OR s.task = $1
- ORDER BY $1 IN (s.session_id, s.branch, s.task) DESC, session_ended(s.state), s.created_at DESC
+ ORDER BY $1 IN (s.session_id, s.branch, s.task) DESC, session_ended(s.state),
+          s.state IN ('blocked', 'lost') DESC, s.created_at DESC
  LIMIT 20;
 
 -- name: tree_ids

@@ -1,11 +1,14 @@
-"""What the hub finds for a word: whoever is called so goes before ids that begin with it."""
+"""What the hub finds for a word: nobody who may be meant is crowded out by those who are not."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from hub.store import Store
 from hub.store.spawning import NewSession
+from protocol.session import Fact
 from tests.support import rows
 
 
@@ -29,3 +32,18 @@ async def test_who_has_not_ended_goes_first(store: Store) -> None:
     assert [row.session_id for row in await store.sessions.matching("fix")] == ["ses_b2", "ses_b1"]
     await store.sessions.abort(newer.session_id, "ab_1", "test", {"reason": ""}, upgrade=False)
     assert [row.session_id for row in await store.sessions.matching("fix")] == ["ses_b1", "ses_b2"]
+
+
+@pytest.mark.parametrize("how", [Fact.GIVEN_UP, Fact.BLOCKED])
+async def test_whom_there_is_something_to_do_with_goes_before_those_who_are_done(
+    store: Store, how: Fact
+) -> None:
+    """One who is lost is aborted by its name, and one who is blocked is spoken to."""
+    first, *others = [_called("fix", f"ses_b{number}") for number in range(21)]
+    for new in (first, *others):
+        await rows.spawn(store, new)
+        await store.sessions.tell(new.session_id, Fact.PLACED, None, {})
+        end = how if new is first else Fact.COMPLETED
+        assert await store.sessions.tell(new.session_id, end, None, {}) is not None
+    found = await store.sessions.matching("fix")
+    assert found[0].session_id == first.session_id
