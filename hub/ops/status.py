@@ -37,7 +37,10 @@ async def _from_database(desk: Desk, asked: Asked[StatusParams]) -> Status:
             found = [views.session(await desk.store.sessions.view(id))]
             return Status(sessions=found, usage=await _usage(desk, id))
         case StatusParams(ref=str(ref)):
-            return await _within_reach(desk, asked, await desk.store.sessions.matching(ref))
+            own = asked.principal.session_id or ""
+            top = own if asked.principal.role is Role.SESSION else None
+            rows = await desk.store.sessions.matching(ref, top)
+            return await _shown(desk, [row.session_id for row in rows])
         case StatusParams(tree=str(root)):
             await check_reach(desk, asked.principal, root, own=True)
             tree = await desk.store.sessions.tree(root)
@@ -67,14 +70,6 @@ async def _page(desk: Desk, asked: Asked[StatusParams]) -> Status:
     shown = await _shown(desk, [row.session_id for row in page])
     more = len(page) == params.limit
     return Status(sessions=shown.sessions, next=_cursor_text(page[-1]) if more else None)
-
-
-async def _within_reach(desk: Desk, asked: Asked[StatusParams], found: Sequence[PageRow]) -> Status:
-    ids = [row.session_id for row in found]
-    if asked.principal.role is Role.SESSION:
-        top = asked.principal.session_id or ""
-        ids = [id for id in ids if await desk.store.sessions.is_below(id, top)]
-    return await _shown(desk, ids)
 
 
 async def _shown(desk: Desk, ids: Sequence[str]) -> Status:

@@ -53,8 +53,9 @@ class Sessions:
             self._pool, f.parent, states, f.ended, f.spoke, f.labels, at, id, f.limit
         )
 
-    async def matching(self, ref: str) -> list[PageRow]:
-        return await queries.match_sessions.all(self._pool, ref)
+    async def matching(self, ref: str, top: str | None = None) -> list[PageRow]:
+        """Those that a word may mean; ``top``: of that session and all below it."""
+        return await queries.match_sessions.all(self._pool, ref, top)
 
     async def tree(self, root: str) -> list[TreeRow]:
         """A session and all below it, top first."""

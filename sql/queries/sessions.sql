@@ -115,9 +115,15 @@ SELECT s.session_id, s.created_at FROM sessions s
 -- name: match_sessions
 -- What a person may mean: an id, a branch or a task, and behind them the start of an id; of each,
 -- live sessions first, and then those with whom there is something to do although they have ended.
+-- top: only that session and those below it.
+WITH RECURSIVE tree AS (
+    SELECT s.session_id FROM sessions s WHERE s.session_id = $2::text
+    UNION ALL
+    SELECT c.session_id FROM tree t JOIN sessions c ON c.parent_id = t.session_id)
 SELECT s.session_id, s.created_at FROM sessions s
- WHERE s.session_id = $1 OR starts_with(s.session_id, $1) OR starts_with(s.session_id, 'ses_' || $1)
-    OR s.branch = $1 OR s.task = $1
+ WHERE (s.session_id = $1 OR starts_with(s.session_id, $1)
+        OR starts_with(s.session_id, 'ses_' || $1) OR s.branch = $1 OR s.task = $1)
+   AND ($2::text IS NULL OR s.session_id IN (SELECT t.session_id FROM tree t))
  ORDER BY $1 IN (s.session_id, s.branch, s.task) DESC, session_ended(s.state),
           s.state IN ('blocked', 'lost') DESC, s.created_at DESC
  LIMIT 20;

@@ -12,8 +12,9 @@ from protocol.session import Fact
 from tests.support import rows
 
 
-def _called(task: str, id: str) -> NewSession:
-    return replace(rows.new_session(branch=f"b/{id}"), session_id=id, task=task)
+def _called(task: str, id: str, parent: str | None = None) -> NewSession:
+    new = rows.new_session(branch=f"b/{id}", parent=parent)
+    return replace(new, session_id=id, task=task)
 
 
 async def test_ids_that_begin_so_crowd_out_nobody_who_is_called_so(store: Store) -> None:
@@ -47,3 +48,17 @@ async def test_whom_there_is_something_to_do_with_goes_before_those_who_are_done
         assert await store.sessions.tell(new.session_id, end, None, {}) is not None
     found = await store.sessions.matching("fix")
     assert found[0].session_id == first.session_id
+
+
+async def test_what_a_session_cannot_reach_crowds_out_none_of_its_own(store: Store) -> None:
+    await rows.spawn(store, _called("lead", "ses_top"))
+    below = [_called("fix", f"ses_a{number}", "ses_top") for number in range(2)]
+    for new in (*below, *(_called("fix", f"ses_b{number}") for number in range(20))):
+        await rows.spawn(store, new)
+    found = await store.sessions.matching("fix", "ses_top")
+    assert [row.session_id for row in found] == ["ses_a1", "ses_a0"]
+    assert [row.session_id for row in await store.sessions.matching("lead", "ses_top")] == [
+        "ses_top"
+    ]
+    assert await store.sessions.matching("fix", "ses_b0") != []
+    assert await store.sessions.matching("fix", "") == []
