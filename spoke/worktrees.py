@@ -125,20 +125,24 @@ class Worktrees:
     async def take_away(self, path: Path, wish: Wish) -> Removed:
         """Saves what nothing else holds, and moves the worktree to the trash.
 
-        Raises `InvalidArgument` BAD_PATH for any path that is not a worktree's of ours, and what
-        `removal.take_away` raises.
+        Raises `InvalidArgument` BAD_PATH for any path that is not a worktree's of ours,
+        `FailedPrecondition` NO_DISK, and what `removal.take_away` raises.
         """
         name, session = self._bounds.parts(path)
         async with self._turns.alone(session):
-            return await self._take_away(self._clones.at(name), session, wish)
+            with disk.faults_told():
+                return await self._take_away(self._clones.at(name), session, wish)
 
     async def give_back(self, id: str) -> Worktree:
-        """Puts a removed worktree back. Raises what `removal.give_back` raises."""
+        """Puts a removed worktree back. Raises `FailedPrecondition` NO_DISK, and what
+        `removal.give_back` raises.
+        """
         entry = self.kept.find(id)
         async with self._turns.alone(entry.note.session):
             clone = self._clones.at(entry.clone)
             place = self._place(clone, entry.note.session)
-            return self._worktree(clone, await removal.give_back(clone, place, self.kept, id))
+            with disk.faults_told():
+                return self._worktree(clone, await removal.give_back(clone, place, self.kept, id))
 
     async def inspect(self, path: Path) -> Inspection:
         """What is in the worktree that is nowhere else. Raises as `known` does."""
