@@ -184,6 +184,13 @@ def _if_silent(now: Situation) -> str:
 
 
 def _unknown(now: Situation) -> Story:
+    if now.spoke_online:
+        return Story(
+            f"{now.spoke} is back{_for(now, now.placed_at)}, and looks for what it had",
+            f"running again when it is found; lost if it is not{_unless(now)}",
+            max(now.since, now.placed_at or now.since) + now.lost_after,
+            [f"coordctl abort {now.session_id}"],
+        )
     fact = f"{now.spoke} is out of reach{_for(now, now.spoke_seen_at)}{_last_seen(now)}"
     can = ["coordctl spoke list", f"coordctl abort {now.session_id}"]
     if now.replaced_at is not None:

@@ -23,6 +23,7 @@ NOW = Situation(
     replaced_at=None, stop_waits_since=None, asks=None, silent=None, doubt=None, parked=None,
     tried=[], advice=None,
 )  # fmt: skip
+AWAY = replace(NOW, state=State.UNKNOWN, spoke_online=False)
 
 
 @pytest.mark.parametrize("state", State)
@@ -56,9 +57,17 @@ def test_a_queued_session_names_what_it_waits_for(change: dict[str, object], fac
 
 
 def test_an_unknown_session_says_since_when_and_until_when() -> None:
-    story = explain(replace(NOW, state=State.UNKNOWN))
+    story = explain(AWAY)
     assert "out of reach for 90 s since 03:04:05 UTC" in story.fact
     assert story.next_at == AT + timedelta(hours=1)
+
+
+def test_an_unknown_session_whose_spoke_is_back_is_not_out_of_reach() -> None:
+    """It takes up what it had one by one, and its time counts from its return."""
+    back = AT + timedelta(seconds=60)
+    story = explain(replace(NOW, state=State.UNKNOWN, placed_at=back))
+    assert story.fact == "anvil is back for 30 s, and looks for what it had"
+    assert story.next_at == back + timedelta(hours=1)
 
 
 def test_an_abort_that_cannot_be_delivered_says_so() -> None:
@@ -109,14 +118,14 @@ def test_a_silent_spoke_is_named_with_what_follows(state: State) -> None:
 
 def test_a_replaceable_session_says_when_it_is_started_elsewhere() -> None:
     at = AT + timedelta(minutes=3)
-    story = explain(replace(NOW, state=State.UNKNOWN, replaced_at=at))
+    story = explain(replace(AWAY, replaced_at=at))
     assert "ends itself" in story.fact
     assert "started elsewhere" in story.next
     assert story.next_at == at
 
 
 def test_a_reaper_in_doubt_is_part_of_the_story() -> None:
-    story = explain(replace(NOW, state=State.UNKNOWN, doubt="a start is not long ago"))
+    story = explain(replace(AWAY, doubt="a start is not long ago"))
     assert story.next.endswith("lost if it stays away (not now: a start is not long ago)")
 
 
@@ -133,7 +142,7 @@ def test_an_abort_says_whether_its_order_has_arrived() -> None:
     ("seconds", "said"), [(-5, "0 s"), (119, "119 s"), (120, "2 min"), (7_200, "2 h")]
 )
 def test_an_age_is_said_as_people_say_it(seconds: int, said: str) -> None:
-    story = explain(replace(NOW, state=State.UNKNOWN, now=AT + timedelta(seconds=seconds)))
+    story = explain(replace(AWAY, now=AT + timedelta(seconds=seconds)))
     assert f"out of reach for {said} since" in story.fact
 
 
