@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Literal
 
@@ -34,6 +35,7 @@ from spoke.settings import Places
 _log = logging.getLogger(__name__)
 
 _FIND_S: Final = 5.0  #: for which the first hello waits to know who is alive
+_LEAVE_S: Final = 5.0  #: in which a supervisor leaves that has told the end
 
 
 class Attempts:
@@ -66,7 +68,8 @@ class Attempts:
         """
         for attempt in self._of(session_id):
             if attempt.tail.has_ended:
-                await attempt.over.wait()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(attempt.over.wait(), _LEAVE_S)
         return any(not attempt.over.is_set() for attempt in self._of(session_id))
 
     def inventory(self) -> list[InventoryItem]:

@@ -12,7 +12,7 @@ from spoke import notes
 from spoke.clones import Clones
 from spoke.git import Git
 from spoke.worktrees import Worktrees
-from tests.integration.test_worktrees import commit, git
+from tests.support.worktrees import commit, git
 
 
 async def test_a_disk_that_takes_nothing_is_told(

@@ -53,6 +53,14 @@ COMMIT = (
 )
 
 
+def named(n: int) -> str:
+    """Of this run alone: it is by this name that the whole machine is swept of a session."""
+    return f"s{n}-{os.getpid()}"
+
+
+S0, S1, S2, S3 = map(named, range(4))
+
+
 def git(cwd: Path, *argv: str) -> str:
     env = {
         "PATH": os.environ["PATH"],
@@ -219,29 +227,29 @@ async def house(joined: House) -> House:
 
 async def test_from_an_order_to_a_stored_end(house: House) -> None:
     await house.bash(
-        "s1", f"pwd; {COMMIT}; cat $COORD_PROMPT_FILE; echo; cat $COORD_TOKEN_FILE; echo; exit 3"
+        S1, f"pwd; {COMMIT}; cat $COORD_PROMPT_FILE; echo; cat $COORD_TOKEN_FILE; echo; exit 3"
     )
-    ending = await house.exited("s1")
+    ending = await house.exited(S1)
     assert (ending["outcome"], ending["exitCode"], ending["endedBy"]) == ("failed", 3, "itself")
-    story = house.exchange.story("s1")
+    story = house.exchange.story(S1)
     starting = story.body("starting")
     assert starting is not None
     worktree = Path(starting["worktree"])
     assert story.kinds()[:2] == ["starting", "running"]
     assert story.lines() == [str(worktree), "work", "do it", "cks_secret"]
-    assert starting["branch"] == "coord/s1"
+    assert starting["branch"] == f"coord/{S1}"
     assert starting["baseCommit"] == git(house.repo, "rev-parse", "main")
     assert set(starting["supervisor"]) == {"pid", "startTime"}
-    assert git(worktree, "log", "-1", "--format=%s %D") == "work HEAD -> coord/s1"
+    assert git(worktree, "log", "-1", "--format=%s %D") == f"work HEAD -> coord/{S1}"
     await until(lambda: house.leftovers() == [])
 
 
 async def test_what_the_agent_sees_of_itself(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    await house.bash("s1", "env", env={"MINE": "yes"}, parent_session_id="s0")
-    await house.exited("s1")
-    env = dict(line.partition("=")[::2] for line in house.lines("s1"))
-    assert env["COORD_SESSION_ID"] == "s1"
-    assert env["COORD_PARENT_SESSION_ID"] == "s0"
+    await house.bash(S1, "env", env={"MINE": "yes"}, parent_session_id=S0)
+    await house.exited(S1)
+    env = dict(line.partition("=")[::2] for line in house.lines(S1))
+    assert env["COORD_SESSION_ID"] == S1
+    assert env["COORD_PARENT_SESSION_ID"] == S0
     assert env["COORD_URL"] == house.exchange.url
     assert env["COORD_WORKTREE"] == env["PWD"]
     assert env["MINE"] == "yes"
@@ -259,28 +267,28 @@ async def test_the_spoke_says_what_it_is(house: House) -> None:
 
 
 async def test_messages_arrive_in_order_those_before_the_start_first(house: House) -> None:
-    start = house.exchange.order("s1", house.start_order("s1", "cat"))
+    start = house.exchange.order(S1, house.start_order(S1, "cat"))
     early = [MessageOrder(message_id=f"m{n}", text=f"early {n}") for n in range(3)]
-    await house.exchange.tell(start, *(house.exchange.order("s1", one) for one in early))
+    await house.exchange.tell(start, *(house.exchange.order(S1, one) for one in early))
     for n in range(3, 6):
-        await house.exchange.say("s1", MessageOrder(message_id=f"m{n}", text=f"late {n}"))
-    await house.said("s1", "late 5")
-    assert house.lines("s1") == [
+        await house.exchange.say(S1, MessageOrder(message_id=f"m{n}", text=f"late {n}"))
+    await house.said(S1, "late 5")
+    assert house.lines(S1) == [
         *(f"early {n}" for n in range(3)),
         *(f"late {n}" for n in (3, 4, 5)),
     ]
-    story = house.exchange.story("s1")
+    story = house.exchange.story(S1)
     await house.exchange.until(lambda: story.kinds().count("delivered") == 6)
-    await house.exchange.say("s1", StopOrder(outcome="aborted", reason="enough"))
-    assert (await house.exited("s1"))["outcome"] == "aborted"
+    await house.exchange.say(S1, StopOrder(outcome="aborted", reason="enough"))
+    assert (await house.exited(S1))["outcome"] == "aborted"
 
 
 async def test_a_stop_ends_all_of_it(house: House) -> None:
-    await house.bash("s1", "setsid nohup sleep 1000 & echo $!; exec sleep 1000")
-    await house.exchange.until(lambda: house.lines("s1"))
-    sleeper = int(house.lines("s1")[0])
-    await house.exchange.say("s1", StopOrder(outcome="blocked", reason="asked", abort_id="ab_1"))
-    ending = await house.exited("s1")
+    await house.bash(S1, "setsid nohup sleep 1000 & echo $!; exec sleep 1000")
+    await house.exchange.until(lambda: house.lines(S1))
+    sleeper = int(house.lines(S1)[0])
+    await house.exchange.say(S1, StopOrder(outcome="blocked", reason="asked", abort_id="ab_1"))
+    ending = await house.exited(S1)
     assert (ending["outcome"], ending["reason"], ending["survivors"]) == ("blocked", "asked", 0)
     assert ending["endedBy"] == "SIGINT"
     with pytest.raises(ProcessLookupError):
@@ -288,22 +296,22 @@ async def test_a_stop_ends_all_of_it(house: House) -> None:
 
 
 async def test_a_grace_is_kept_and_then_it_is_killed(house: House) -> None:
-    await house.bash("s1", "trap '' INT TERM; echo up; while :; do sleep 0.01; done")
-    await house.said("s1", "up")
-    await house.exchange.say("s1", StopOrder(outcome="aborted", reason="x", grace_ms=150))
-    assert (await house.exited("s1"))["endedBy"] == "SIGKILL"
+    await house.bash(S1, "trap '' INT TERM; echo up; while :; do sleep 0.01; done")
+    await house.said(S1, "up")
+    await house.exchange.say(S1, StopOrder(outcome="aborted", reason="x", grace_ms=150))
+    assert (await house.exited(S1))["endedBy"] == "SIGKILL"
 
 
 async def test_stopped_in_the_same_breath(house: House) -> None:
-    start = house.exchange.order("s1", house.start_order("s1", "sleep", "1000"))
-    said = house.exchange.order("s1", MessageOrder(message_id="m1", text="never heard"))
-    stop = house.exchange.order("s1", StopOrder(outcome="aborted", reason="enough"))
+    start = house.exchange.order(S1, house.start_order(S1, "sleep", "1000"))
+    said = house.exchange.order(S1, MessageOrder(message_id="m1", text="never heard"))
+    stop = house.exchange.order(S1, StopOrder(outcome="aborted", reason="enough"))
     await house.exchange.tell(start, said, stop)
-    ending = await house.exited("s1")
+    ending = await house.exited(S1)
     assert (ending["outcome"], ending["endedBy"]) == ("aborted", "never_started")
     assert ending["survivors"] == 0
-    assert house.exchange.story("s1").kinds() == ["undelivered", "exited"]
-    assert not list(house.settings.state.glob("worktrees/*/s1"))
+    assert house.exchange.story(S1).kinds() == ["undelivered", "exited"]
+    assert not list(house.settings.state.glob(f"worktrees/*/{S1}"))
     await until(lambda: house.leftovers() == [])
 
 
@@ -319,13 +327,13 @@ async def test_the_end_of_what_was_made_too_late_is_told_when_nothing_is_left_of
         made(self, making)
 
     def looking(self: Folder, *end: Any) -> None:
-        left.append(list(house.settings.state.glob("worktrees/*/s1")))
+        left.append(list(house.settings.state.glob(f"worktrees/*/{S1}")))
         write_exit(self, *end)
 
     monkeypatch.setattr(Attempt, "_made", stopped_first)
     monkeypatch.setattr(Folder, "write_exit", looking)
-    await house.start("s1", "sleep", "1000")
-    assert (await house.exited("s1"))["endedBy"] == "never_started"
+    await house.start(S1, "sleep", "1000")
+    assert (await house.exited(S1))["endedBy"] == "never_started"
     assert left == [[]]
 
 
@@ -344,19 +352,19 @@ async def test_the_end_of_what_was_made_too_late_is_told_when_nothing_is_left_of
 async def test_what_cannot_begin_says_why(
     house: House, change: dict[str, Any], reason: str
 ) -> None:
-    await house.start("s1", "true", **change)
-    ending = await house.exited("s1")
+    await house.start(S1, "true", **change)
+    ending = await house.exited(S1)
     assert (ending["outcome"], ending["reason"]) == ("failed", reason)
     await until(lambda: house.leftovers() == [])
     if reason != "AGENT_NOT_FOUND":
         assert ending["endedBy"] == "never_started"
-        assert not list(house.settings.state.glob("worktrees/*/s1"))
+        assert not list(house.settings.state.glob(f"worktrees/*/{S1}"))
 
 
 async def test_bytes_that_are_no_text_arrive_exactly(house: House) -> None:
-    await house.bash("s1", r"printf 'a\0b\n\377\n'; head -c 70000 /dev/zero | tr '\0' x")
-    await house.exited("s1")
-    nul, bad, part, rest = house.exchange.story("s1").lines()
+    await house.bash(S1, r"printf 'a\0b\n\377\n'; head -c 70000 /dev/zero | tr '\0' x")
+    await house.exited(S1)
+    nul, bad, part, rest = house.exchange.story(S1).lines()
     assert nul == {"text": "a\u2400b", "raw": base64.b64encode(b"a\0b").decode()}  # type: ignore[comparison-overlap]
     assert bad == {"text": "\ufffd", "raw": "/w=="}  # type: ignore[comparison-overlap]
     assert part == {"text": "x" * 65536, "part": True}  # type: ignore[comparison-overlap]
@@ -365,42 +373,42 @@ async def test_bytes_that_are_no_text_arrive_exactly(house: House) -> None:
 
 async def test_many_at_once(house: House) -> None:
     orders = [
-        house.exchange.order(f"s{n}", house.start_order(f"s{n}", "bash", "-c", f"echo {n}"))
+        house.exchange.order(named(n), house.start_order(named(n), "bash", "-c", f"echo {n}"))
         for n in range(12)
     ]
     assert (await house.exchange.tell(*orders))["accepted"] == 12
     for n in range(12):
-        await house.exited(f"s{n}")
-        assert house.lines(f"s{n}") == [str(n)]
+        await house.exited(named(n))
+        assert house.lines(named(n)) == [str(n)]
 
 
 # --- orders
 
 
 async def test_an_order_seen_before_is_accepted_and_not_acted_on(house: House) -> None:
-    order = house.exchange.order("s1", house.start_order("s1", "cat"))
-    hello = house.exchange.order("s1", MessageOrder(message_id="m1", text="hello"))
+    order = house.exchange.order(S1, house.start_order(S1, "cat"))
+    hello = house.exchange.order(S1, MessageOrder(message_id="m1", text="hello"))
     assert (await house.exchange.tell(order, hello))["accepted"] == 2
-    await house.said("s1", "hello")
+    await house.said(S1, "hello")
     assert (await house.exchange.tell(order, hello))["accepted"] == 2
-    last = house.exchange.order("s1", MessageOrder(message_id="m2", text="last"))
+    last = house.exchange.order(S1, MessageOrder(message_id="m2", text="last"))
     assert (await house.exchange.tell(order, hello, last))["accepted"] == 3
-    await house.said("s1", "last")
-    assert house.lines("s1") == ["hello", "last"]
-    assert house.exchange.story("s1").kinds().count("running") == 1
+    await house.said(S1, "last")
+    assert house.lines(S1) == ["hello", "last"]
+    assert house.exchange.story(S1).kinds().count("running") == 1
 
 
 async def test_orders_that_make_no_sense_are_refused(house: House) -> None:
-    answer = await house.exchange.say("../s1", house.start_order("s1", "true"))
+    answer = await house.exchange.say(f"../{S1}", house.start_order(S1, "true"))
     assert answer == {"accepted": 1, "refused": [{"seq": 1, "reason": "BAD_ID"}]}
-    order = house.exchange.order("s1", None).model_copy(update={"kind": "start"})
+    order = house.exchange.order(S1, None).model_copy(update={"kind": "start"})
     answer = await house.exchange.tell(order)
     assert answer == {"accepted": 2, "refused": [{"seq": 2, "reason": "BAD_ORDER"}]}
     assert house.leftovers() == []
 
 
 async def test_orders_of_another_epoch_are_refused(house: House) -> None:
-    order = house.exchange.order("s1", house.start_order("s1", "true"))
+    order = house.exchange.order(S1, house.start_order(S1, "true"))
     with pytest.raises(FailedPrecondition, match="STALE_EPOCH"):
         await house.exchange.ask(
             "spoke.orders",
@@ -412,15 +420,15 @@ async def test_orders_of_another_epoch_are_refused(house: House) -> None:
 
 
 async def test_a_worktree_is_looked_at_and_removed_when_nobody_works_there(house: House) -> None:
-    await house.bash("s1", f"{COMMIT}; echo new > file; read -r; exit 0")
-    await house.said("s1", "work")
-    starting = await house.exchange.until_kind("starting", "s1")
-    where = {"sessionId": "s1", "worktree": starting["worktree"], "branch": "coord/s1"}
+    await house.bash(S1, f"{COMMIT}; echo new > file; read -r; exit 0")
+    await house.said(S1, "work")
+    starting = await house.exchange.until_kind("starting", S1)
+    where = {"sessionId": S1, "worktree": starting["worktree"], "branch": f"coord/{S1}"}
     remove = {**where, "force": False, "deleteBranch": True}
     with pytest.raises(FailedPrecondition, match="SESSION_LIVE"):
         await house.exchange.ask("worktree.remove", remove)
-    await house.exchange.say("s1", MessageOrder(message_id="m1", text="go"))
-    await house.exited("s1")
+    await house.exchange.say(S1, MessageOrder(message_id="m1", text="go"))
+    await house.exited(S1)
     await until(lambda: house.leftovers() == [])
     seen: Any = await house.exchange.ask("worktree.inspect", where)
     assert (seen["exists"], seen["dirty"], seen["dirtyPaths"], seen["ahead"]) == (
@@ -430,7 +438,7 @@ async def test_a_worktree_is_looked_at_and_removed_when_nobody_works_there(house
         1,
     )
     gone: Any = await house.exchange.ask("worktree.remove", remove)
-    assert (gone["removed"], gone["savedRef"], gone["reason"]) == (True, "refs/coord/wip/s1", "")
+    assert (gone["removed"], gone["savedRef"], gone["reason"]) == (True, f"refs/coord/wip/{S1}", "")
     [entry] = (await house.exchange.ask("worktree.trash", {}))["items"]
     assert entry["id"] == gone["trash"]
     assert not Path(starting["worktree"]).exists()
@@ -440,12 +448,12 @@ async def test_a_worktree_is_looked_at_and_removed_when_nobody_works_there(house
         "sourceAway": "",
     }  # fmt: skip
     with pytest.raises(CallError, match="BAD_PATH"):
-        await house.exchange.ask("worktree.inspect", {**where, "worktree": "/etc/s1"})
+        await house.exchange.ask("worktree.inspect", {**where, "worktree": f"/etc/{S1}"})
     back: Any = await house.exchange.ask("worktree.restore", {"id": gone["trash"]})
     assert back["worktree"] == starting["worktree"]
     worktree = Path(back["worktree"])
     assert (worktree / "file").read_text() == "new\n"
-    assert git(worktree, "log", "-1", "--format=%s %D") == "work HEAD -> coord/s1"
+    assert git(worktree, "log", "-1", "--format=%s %D") == f"work HEAD -> coord/{S1}"
     assert (await house.exchange.ask("worktree.trash", {}))["items"] == []
 
 
@@ -455,25 +463,25 @@ async def test_a_worktree_goes_although_the_supervisor_of_its_session_is_just_le
     """Its hub has had the end: who is told that, and cleans up at once, is not refused."""
     monkeypatch.setattr(outfit, "STORED_MS", 1_000)
     monkeypatch.setattr(Watch, "stored", lambda _: None)  # it stays for as long as it may
-    await house.bash("s1", "read -r")
-    await house.exchange.say("s1", MessageOrder(message_id="m1", text="go"))
-    await house.exited("s1")
-    assert Folder(house.settings.places, Key("s1", 1)).is_supervised()
-    starting = await house.exchange.until_kind("starting", "s1")
-    where = {"sessionId": "s1", "worktree": starting["worktree"], "branch": "coord/s1"}
+    await house.bash(S1, "read -r")
+    await house.exchange.say(S1, MessageOrder(message_id="m1", text="go"))
+    await house.exited(S1)
+    assert Folder(house.settings.places, Key(S1, 1)).is_supervised()
+    starting = await house.exchange.until_kind("starting", S1)
+    where = {"sessionId": S1, "worktree": starting["worktree"], "branch": f"coord/{S1}"}
     asked: Any = {**where, "force": False, "deleteBranch": True}
     gone: Any = await house.exchange.ask("worktree.remove", asked)
     assert gone["removed"]
 
 
 async def test_a_second_attempt_resumes_its_branch(house: House) -> None:
-    await house.bash("s1", COMMIT)
-    await house.exited("s1")
-    starting = await house.exchange.until_kind("starting", "s1")
-    await house.bash("s1", "git log -1 --format=%s", 2, resume=True, worktree=starting["worktree"])
-    await house.exited("s1", 2)
-    assert house.lines("s1", 2) == ["work"]
-    again = await house.exchange.until_kind("starting", "s1", 2)
+    await house.bash(S1, COMMIT)
+    await house.exited(S1)
+    starting = await house.exchange.until_kind("starting", S1)
+    await house.bash(S1, "git log -1 --format=%s", 2, resume=True, worktree=starting["worktree"])
+    await house.exited(S1, 2)
+    assert house.lines(S1, 2) == ["work"]
+    again = await house.exchange.until_kind("starting", S1, 2)
     assert again["worktree"] == starting["worktree"]
 
 
@@ -485,24 +493,24 @@ async def test_a_link_cut_twenty_times_loses_and_doubles_nothing(
 ) -> None:
     monkeypatch.setattr(link, "FULL_JITTER", lambda _: 0.02)
     await house.bash(
-        "s1", "for n in $(seq 4000); do echo $n; [ $((n % 100)) = 0 ] && sleep 0.02; done; read -r"
+        S1, "for n in $(seq 4000); do echo $n; [ $((n % 100)) = 0 ] && sleep 0.02; done; read -r"
     )
     for cut in range(20):
-        stored = len(house.exchange.story("s1").records)
+        stored = len(house.exchange.story(S1).records)
         await house.exchange.until(
             lambda stored=stored: (
-                len(house.exchange.story("s1").records) > stored or "4000" in house.lines("s1")
+                len(house.exchange.story(S1).records) > stored or "4000" in house.lines(S1)
             )
         )
         epoch = house.exchange.epoch
         house.exchange.cut()
         await house.exchange.until_connected(epoch)
         assert house.exchange.epoch == cut + 2
-    await house.said("s1", "4000")
-    assert house.lines("s1") == [str(n) for n in range(1, 4001)]
-    await house.exchange.say("s1", MessageOrder(message_id="m1", text="go"))
-    await house.exited("s1")
-    assert house.exchange.story("s1").kinds()[-1] == "exited"
+    await house.said(S1, "4000")
+    assert house.lines(S1) == [str(n) for n in range(1, 4001)]
+    await house.exchange.say(S1, MessageOrder(message_id="m1", text="go"))
+    await house.exited(S1)
+    assert house.exchange.story(S1).kinds()[-1] == "exited"
 
 
 async def test_an_end_is_told_at_the_hello_although_its_supervisor_is_still_there(
@@ -511,10 +519,10 @@ async def test_an_end_is_told_at_the_hello_although_its_supervisor_is_still_ther
     """Else a hub that gave the session up would not believe it."""
     monkeypatch.setattr(link, "FULL_JITTER", lambda _: 0.02)
     monkeypatch.setattr(outfit, "STORED_MS", int(10 * PATIENCE_S * 1_000))
-    await house.bash("s1", "until [ -e stop ]; do sleep 0.01; done")
-    await house.exchange.until_kind("running", "s1")
-    worktree = Path((await house.exchange.until_kind("starting", "s1"))["worktree"])
-    folder, heard = Folder(house.settings.places, Key("s1", 1)), asyncio.Event()
+    await house.bash(S1, "until [ -e stop ]; do sleep 0.01; done")
+    await house.exchange.until_kind("running", S1)
+    worktree = Path((await house.exchange.until_kind("starting", S1))["worktree"])
+    folder, heard = Folder(house.settings.places, Key(S1, 1)), asyncio.Event()
     assert folder.was_launched()
 
     def on_spool(last: int, *, ended: bool) -> None:
@@ -531,74 +539,74 @@ async def test_an_end_is_told_at_the_hello_although_its_supervisor_is_still_ther
     assert folder.is_supervised()
     house.exchange.refused_status = None
     await house.exchange.until_connected(epoch)
-    assert house.held() == [("s1", "exited")]
-    assert (await house.exited("s1"))["outcome"] == "completed"
+    assert house.held() == [(S1, "exited")]
+    assert (await house.exited(S1))["outcome"] == "completed"
     await until(lambda: house.leftovers() == [])
     await line.close()
 
 
 async def test_a_stale_epoch_means_dial_again_and_touch_nothing(house: House) -> None:
-    await house.start("s1", "cat")
-    agent = Path(f"/proc/{(await house.exchange.until_kind('running', 's1'))['pid']}")
+    await house.start(S1, "cat")
+    agent = Path(f"/proc/{(await house.exchange.until_kind('running', S1))['pid']}")
     house.exchange.stale_once = True
     first = house.exchange.epoch
-    await house.exchange.say("s1", MessageOrder(message_id="m1", text="hello"))
+    await house.exchange.say(S1, MessageOrder(message_id="m1", text="hello"))
     await until(lambda: house.exchange.epoch > first or not agent.exists())
     assert agent.exists()
-    await house.said("s1", "hello")
-    assert house.exchange.story("s1").kinds().count("running") == 1
+    await house.said(S1, "hello")
+    assert house.exchange.story(S1).kinds().count("running") == 1
 
 
 async def test_a_superseded_attempt_is_saved_and_vanishes(house: House) -> None:
-    await house.bash("s1", "echo precious > file; echo $$; exec sleep 1000")
-    await house.exchange.until(lambda: house.lines("s1"))
-    story = house.exchange.story("s1")
-    worktree = Path((await house.exchange.until_kind("starting", "s1"))["worktree"])
+    await house.bash(S1, "echo precious > file; echo $$; exec sleep 1000")
+    await house.exchange.until(lambda: house.lines(S1))
+    story = house.exchange.story(S1)
+    worktree = Path((await house.exchange.until_kind("starting", S1))["worktree"])
     before = list(story.records)
-    house.exchange.verdicts["s1", 1] = "superseded"
+    house.exchange.verdicts[S1, 1] = "superseded"
     house.exchange.cut()
     await until(lambda: house.leftovers() == [])
     assert story.records == before
-    assert git(worktree, "show", "refs/coord/salvage/s1/1:file") == "precious"
+    assert git(worktree, "show", f"refs/coord/salvage/{S1}/1:file") == "precious"
     with pytest.raises(ProcessLookupError):
         os.kill(int(story.lines()[0]), 0)
 
 
 async def test_a_newer_attempt_waits_until_the_older_one_is_gone(house: House) -> None:
-    await house.bash("s1", "echo precious > file; echo $$; exec sleep 1000")
-    await house.exchange.until(lambda: house.lines("s1"))
-    await house.bash("s1", "kill -0 $OLD || echo alone; cat file", 2, resume=True,
-                     env={"OLD": house.lines("s1")[0]})  # fmt: skip
-    await house.exited("s1", 2)
-    assert house.lines("s1", 2) == ["alone", "precious"]
-    assert "exited" not in house.exchange.story("s1").kinds()
+    await house.bash(S1, "echo precious > file; echo $$; exec sleep 1000")
+    await house.exchange.until(lambda: house.lines(S1))
+    await house.bash(S1, "kill -0 $OLD || echo alone; cat file", 2, resume=True,
+                     env={"OLD": house.lines(S1)[0]})  # fmt: skip
+    await house.exited(S1, 2)
+    assert house.lines(S1, 2) == ["alone", "precious"]
+    assert "exited" not in house.exchange.story(S1).kinds()
     await until(lambda: house.leftovers() == [])
 
 
 async def test_superseded_by_an_append(house: House) -> None:
-    await house.start("s1", "cat")
-    await house.exchange.until_kind("running", "s1")
-    house.exchange.story("s1").superseded = True
-    await house.exchange.say("s1", MessageOrder(message_id="m1", text="hello"))
+    await house.start(S1, "cat")
+    await house.exchange.until_kind("running", S1)
+    house.exchange.story(S1).superseded = True
+    await house.exchange.say(S1, MessageOrder(message_id="m1", text="hello"))
     await until(lambda: house.leftovers() == [])
-    assert "exited" not in house.exchange.story("s1").kinds()
+    assert "exited" not in house.exchange.story(S1).kinds()
 
 
 async def test_quarantined_is_left_alone_and_heard_again_when_the_hub_knows_it(
     house: House,
 ) -> None:
-    await house.start("s1", "cat")
-    await house.exchange.until_kind("running", "s1")
-    house.exchange.verdicts["s1", 1] = "quarantine"
+    await house.start(S1, "cat")
+    await house.exchange.until_kind("running", S1)
+    house.exchange.verdicts[S1, 1] = "quarantine"
     house.exchange.cut()
     await house.exchange.until_connected(1)
-    await house.exchange.say("s1", MessageOrder(message_id="m1", text="hello"))
+    await house.exchange.say(S1, MessageOrder(message_id="m1", text="hello"))
     beats = len(house.exchange.beats)
     await house.exchange.until(lambda: len(house.exchange.beats) > beats + 3)
-    assert house.lines("s1") == []
-    del house.exchange.verdicts["s1", 1]
+    assert house.lines(S1) == []
+    del house.exchange.verdicts[S1, 1]
     house.exchange.cut()
-    await house.said("s1", "hello")
+    await house.said(S1, "hello")
 
 
 async def test_a_hub_that_goes_away_is_dialled_when_it_said(house: House) -> None:
@@ -621,12 +629,12 @@ async def test_a_refused_spoke_waits_long(
 
 
 async def test_a_killed_supervisor_takes_its_agent_along(house: House) -> None:
-    await house.bash("s1", "setsid nohup sleep 1000 & echo $! $$; wait")
-    await house.exchange.until(lambda: house.lines("s1"))
-    pids = [int(pid) for pid in house.lines("s1")[0].split()]
-    starting = await house.exchange.until_kind("starting", "s1")
+    await house.bash(S1, "setsid nohup sleep 1000 & echo $! $$; wait")
+    await house.exchange.until(lambda: house.lines(S1))
+    pids = [int(pid) for pid in house.lines(S1)[0].split()]
+    starting = await house.exchange.until_kind("starting", S1)
     os.kill(starting["supervisor"]["pid"], signal.SIGKILL)
-    ending = await house.exited("s1")
+    ending = await house.exited(S1)
     assert (ending["outcome"], ending["reason"]) == ("failed", "SUPERVISOR_DIED")
     assert ending["survivors"] == 0
     for pid in pids:
@@ -640,22 +648,22 @@ async def test_a_daemon_killed_and_started_again_adopts_its_agents(joined: House
     count = "for n in $(seq 3000); do echo $n; [ $((n % 50)) = 0 ] && sleep 0.02; done"
     script = f"{count}; read -r line; echo got $line"
     for n in range(4):
-        await house.bash(f"s{n}", script)
+        await house.bash(named(n), script)
     for n in range(4):
-        await house.said(f"s{n}", "100")
-    running = [await house.exchange.until_kind("running", f"s{n}") for n in range(4)]
+        await house.said(named(n), "100")
+    running = [await house.exchange.until_kind("running", named(n)) for n in range(4)]
     await house.kill_daemon()
     assert all(is_alive(one["pid"], one["startTime"]) for one in running)
     await house.start_daemon()
     hello = house.exchange.hellos[-1].spoke
     assert hello is not None
     assert {item.session_id: item.state for item in hello.inventory} == dict.fromkeys(
-        ("s0", "s1", "s2", "s3"), "running"
+        (S0, S1, S2, S3), "running"
     )
     for n in range(4):
-        await house.exchange.say(f"s{n}", MessageOrder(message_id=f"m{n}", text="it"))
-        await house.exited(f"s{n}")
-        story = house.exchange.story(f"s{n}")
+        await house.exchange.say(named(n), MessageOrder(message_id=f"m{n}", text="it"))
+        await house.exited(named(n))
+        story = house.exchange.story(named(n))
         assert story.lines() == [*(str(line) for line in range(1, 3001)), "got it"]
         assert story.kinds().count("running") == 1
         assert running[n] == story.body("running")
@@ -665,17 +673,17 @@ async def test_a_daemon_killed_and_started_again_adopts_its_agents(joined: House
 async def test_what_ended_while_no_daemon_was_there_is_told_later(joined: House) -> None:
     house = joined
     await house.start_daemon()
-    await house.bash("s1", "echo one; read -r; echo two")
-    await house.said("s1", "one")
-    order = house.exchange.order("s1", StopOrder(outcome="aborted", reason="late"))
-    running = await house.exchange.until_kind("running", "s1")
+    await house.bash(S1, "echo one; read -r; echo two")
+    await house.said(S1, "one")
+    order = house.exchange.order(S1, StopOrder(outcome="aborted", reason="late"))
+    running = await house.exchange.until_kind("running", S1)
     await house.kill_daemon()
     os.kill(running["pid"], signal.SIGKILL)
-    folder = Folder(house.settings.places, Key("s1", 1))
+    folder = Folder(house.settings.places, Key(S1, 1))
     await until(lambda: folder.is_ended() and not folder.is_supervised())
     await house.start_daemon()
     await house.exchange.tell(order)
-    ending = await house.exited("s1")
+    ending = await house.exited(S1)
     assert (ending["outcome"], ending["signal"]) == ("failed", "SIGKILL")
     await until(lambda: house.leftovers() == [])
 
@@ -683,13 +691,13 @@ async def test_what_ended_while_no_daemon_was_there_is_told_later(joined: House)
 async def test_daemon_and_supervisor_killed_together(joined: House) -> None:
     house = joined
     await house.start_daemon()
-    await house.bash("s1", "setsid nohup sleep 1000 & echo one; wait")
-    await house.said("s1", "one")
-    starting = await house.exchange.until_kind("starting", "s1")
+    await house.bash(S1, "setsid nohup sleep 1000 & echo one; wait")
+    await house.said(S1, "one")
+    starting = await house.exchange.until_kind("starting", S1)
     await house.kill_daemon()
     os.kill(starting["supervisor"]["pid"], signal.SIGKILL)
     await house.start_daemon()
-    assert (await house.exited("s1"))["reason"] == "SUPERVISOR_DIED"
+    assert (await house.exited(S1))["reason"] == "SUPERVISOR_DIED"
 
 
 async def test_a_supervisor_that_comes_when_its_attempt_was_given_up_begins_nothing(
@@ -702,8 +710,8 @@ async def test_a_supervisor_that_comes_when_its_attempt_was_given_up_begins_noth
     (spare,) = _children(nursery)
     await until((house.settings.places.run / f"{SPARE}{spare}").exists)  # it only waits for work
     os.kill(spare, signal.SIGSTOP)
-    await house.bash("late", "exec sleep 1000")
-    folder = Folder(house.settings.places, Key("late", 1))
+    await house.bash(S1, "exec sleep 1000")
+    folder = Folder(house.settings.places, Key(S1, 1))
     await until(folder.was_launched)
     await house.kill_daemon()
     exchange.refused_status = HTTPStatus.SERVICE_UNAVAILABLE  # it keeps what it has to tell
@@ -711,10 +719,10 @@ async def test_a_supervisor_that_comes_when_its_attempt_was_given_up_begins_noth
     await until(lambda: folder.spool.exists() and folder.read().ended)
     os.kill(spare, signal.SIGCONT)
     await until(lambda: look(spare) is None)
-    assert (folder.read().started, folder.read().running, marked("late")) == (False, False, {})
+    assert (folder.read().started, folder.read().running, marked(S1)) == (False, False, {})
     exchange.refused_status = None
     await starting
-    assert (await house.exited("late"))["reason"] == "SUPERVISOR_DIED"
+    assert (await house.exited(S1))["reason"] == "SUPERVISOR_DIED"
 
 
 def _children(pid: int) -> list[int]:
@@ -730,13 +738,13 @@ async def test_an_end_is_told_where_the_machine_lost_what_the_hub_has(
     """
     house = joined
     await house.start_daemon()
-    await house.bash("s1", "seq 20; exec sleep 1000")
-    await house.said("s1", "20")
-    starting = await house.exchange.until_kind("starting", "s1")
+    await house.bash(S1, "seq 20; exec sleep 1000")
+    await house.said(S1, "20")
+    starting = await house.exchange.until_kind("starting", S1)
     await house.kill_daemon()
     os.kill(starting["supervisor"]["pid"], signal.SIGKILL)
-    await kill_marked("s1", 1)
-    folder = Folder(house.settings.places, Key("s1", 1))
+    await kill_marked(S1, 1)
+    folder = Folder(house.settings.places, Key(S1, 1))
     await until(lambda: not folder.is_supervised())
     if kept is None:
         folder.spool.unlink()
@@ -748,7 +756,7 @@ async def test_an_end_is_told_where_the_machine_lost_what_the_hub_has(
     known = json.loads((folder.path / "supervisor.json").read_bytes())
     (folder.path / "supervisor.json").write_text(json.dumps({**known, "bootId": "before"}))
     await house.start_daemon()
-    ending = await house.exited("s1")
+    ending = await house.exited(S1)
     assert (ending["outcome"], ending["reason"]) == ("lost", "REBOOTED")
     await until(lambda: house.leftovers() == [])
 
@@ -756,13 +764,13 @@ async def test_an_end_is_told_where_the_machine_lost_what_the_hub_has(
 async def test_a_stop_ordered_just_before_the_daemon_died_is_carried_out(joined: House) -> None:
     house = joined
     await house.start_daemon()
-    await house.bash("s1", "trap '' INT TERM; echo up; while :; do sleep 0.01; done")
-    await house.said("s1", "up")
-    await house.exchange.say("s1", StopOrder(outcome="aborted", reason="enough"))
+    await house.bash(S1, "trap '' INT TERM; echo up; while :; do sleep 0.01; done")
+    await house.said(S1, "up")
+    await house.exchange.say(S1, StopOrder(outcome="aborted", reason="enough"))
     await house.kill_daemon()
     await house.start_daemon()
-    await house.exchange.say("s1", StopOrder(outcome="aborted", reason="now", now=True))
-    ending = await house.exited("s1")
+    await house.exchange.say(S1, StopOrder(outcome="aborted", reason="now", now=True))
+    ending = await house.exited(S1)
     assert (ending["outcome"], ending["reason"], ending["endedBy"]) == (
         "aborted",
         "enough",
@@ -771,13 +779,13 @@ async def test_a_stop_ordered_just_before_the_daemon_died_is_carried_out(joined:
 
 
 async def test_a_clean_stop_leaves_agents_running(house: House) -> None:
-    await house.start("s1", "cat")
-    running = await house.exchange.until_kind("running", "s1")
+    await house.start(S1, "cat")
+    running = await house.exchange.until_kind("running", S1)
     await house.stop()
     assert is_alive(running["pid"], running["startTime"])
     await house.run()
-    await house.exchange.say("s1", MessageOrder(message_id="m1", text="hello"))
-    await house.said("s1", "hello")
+    await house.exchange.say(S1, MessageOrder(message_id="m1", text="hello"))
+    await house.said(S1, "hello")
 
 
 # --- one daemon, one identity
@@ -787,38 +795,39 @@ async def test_an_agent_that_is_found_late_is_told_with_another_hello(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hub that calls its session unknown learns from a hello alone that it runs."""
-    await house.start("s1", "cat")
-    await house.exchange.until_kind("running", "s1")
+    await house.start(S1, "cat")
+    await house.exchange.until_kind("running", S1)
     await house.stop()
     may_read = _read_slowly(monkeypatch)
     await house.run()
-    assert house.held() == [("s1", "starting")]
+    assert house.held() == [(S1, "starting")]
     epoch = house.exchange.epoch
     may_read.set()
     await house.exchange.until_connected(epoch)
-    assert house.held() == [("s1", "running")]
+    assert house.held() == [(S1, "running")]
 
 
 async def test_an_end_that_is_found_late_is_not_thrown_away_before(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hub that gave the session up believes an end, and supersedes what has none so far."""
-    await house.start("s1", "cat")
-    running = await house.exchange.until_kind("running", "s1")
+    await house.bash(S1, "seq 2000; exec cat")  # more than is read before the first hello
+    await house.said(S1, "2000")
+    running = await house.exchange.until_kind("running", S1)
     await house.stop()
     os.kill(running["pid"], signal.SIGKILL)
-    folder = Folder(house.settings.places, Key("s1", 1))
+    folder = Folder(house.settings.places, Key(S1, 1))
     await until(lambda: not folder.is_supervised() and folder.is_ended())
     may_read = _read_slowly(monkeypatch)
-    house.exchange.verdicts["s1", 1] = "superseded"
+    house.exchange.verdicts[S1, 1] = "superseded"
     await house.run()
-    assert house.held() == [("s1", "starting")]
+    assert house.held() == [(S1, "starting")]
     epoch = house.exchange.epoch
-    del house.exchange.verdicts["s1", 1]
+    del house.exchange.verdicts[S1, 1]
     may_read.set()
     await house.exchange.until_connected(epoch)
-    assert house.held() == [("s1", "exited")]
-    assert (await house.exited("s1"))["signal"] == "SIGKILL"
+    assert house.held() == [(S1, "exited")]
+    assert (await house.exited(S1))["signal"] == "SIGKILL"
     await until(lambda: house.leftovers() == [])
 
 
