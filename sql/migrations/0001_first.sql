@@ -709,7 +709,8 @@ DECLARE
     n int := jsonb_array_length(records);
     skip int;
 BEGIN
-    SELECT x.birth_day, x.last_seq, x.attempt, x.state, m.stored, m.released_at INTO z
+    SELECT x.birth_day, x.last_seq, x.attempt, x.state, m.stored, m.released_at,
+           m.released_at IS NULL OR (x.state = 'lost' AND x.result IS NULL) AS endless INTO z
       FROM sessions x JOIN mappings m ON m.session_id = x.session_id JOIN spokes p ON p.spoke_id = m.spoke_id
      WHERE x.session_id = s AND m.attempt = a AND m.spoke_id = sp AND p.epoch = ep
        FOR NO KEY UPDATE OF x, m FOR KEY SHARE OF p;
@@ -725,9 +726,9 @@ BEGIN
     verdict := 'ok';
     stored := z.stored;
     skip := greatest(0, z.stored + 1 - first);
-    IF skip >= n AND z.released_at IS NULL AND records -> -1 ->> 1 = 'exited' THEN
+    IF skip >= n AND z.endless AND records -> -1 ->> 1 = 'exited' THEN
         -- A machine that died lost the last of its spool, and what says so is numbered as what we have.
-        -- Of a live attempt that is not the end: it follows what we have.
+        -- Of an attempt without an end, live or given up, that is not the end: it follows what we have.
         first := z.stored + 2 - n;
         skip := n - 1;
     END IF;

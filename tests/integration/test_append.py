@@ -189,6 +189,32 @@ async def test_an_end_behind_a_spool_that_lost_its_last_records_is_stored(
     assert [event.seq for event in events] == list(range(1, story.last_seq + 1))
 
 
+async def test_such_an_end_confirms_the_abort_of_what_was_given_up(store: Store) -> None:
+    """Its machine was off for so long that the session was called lost; then somebody aborted it."""
+    spoke, epoch, id, attempt = await _running(store)
+    await store.exchange.append(spoke, epoch, id, attempt, 3, _lines("a", "b"))
+    await store.sessions.tell(id, Fact.CONTACT_LOST, "gone", {})
+    await store.exchange.give_up(id, attempt, "too long")
+    await store.sessions.abort(id, "ab_1", "test", {"reason": "r"}, upgrade=False)
+    exited = record("exited", outcome="lost", reason="REBOOTED", survivors=0)
+    for _ in range(2):
+        row = await store.exchange.append(spoke, epoch, id, attempt, 3, [exited])
+        assert (row.verdict, row.stored) == ("ok", 5)
+    view = await store.sessions.view(id)
+    assert (view.state, view.abort_confirmed) == (State.ABORTED, True)
+
+
+async def test_such_an_end_is_stored_once_where_the_session_stays_lost(store: Store) -> None:
+    spoke, epoch, id, attempt = await _running(store)
+    await store.exchange.append(spoke, epoch, id, attempt, 3, _lines("a", "b"))
+    await store.exchange.give_up(id, attempt, "too long")
+    exited = record("exited", outcome="lost", reason="REBOOTED", survivors=0)
+    for _ in range(2):
+        row = await store.exchange.append(spoke, epoch, id, attempt, 3, [exited])
+        assert (row.verdict, row.stored) == ("ok", 5)
+    assert (await store.sessions.view(id)).state is State.LOST
+
+
 async def test_what_was_left_before_such_an_end_is_not_stored_over_what_is_there(
     store: Store,
 ) -> None:

@@ -54,8 +54,20 @@ FENCES: Final = (
     ),
     _sql(
         "an end numbered as what a dead machine lost is taken for that",
-        "IF skip >= n AND z.released_at IS NULL AND records",
+        "IF skip >= n AND z.endless AND records",
         "IF false AND records",
+        "test_append",
+    ),
+    _sql(
+        "the end of what was given up is taken for what a dead machine lost",
+        "OR (x.state = 'lost' AND x.result IS NULL) AS endless",
+        "AS endless",
+        "test_append",
+    ),
+    _sql(
+        "the end of what was given up is stored twice",
+        "OR (x.state = 'lost' AND x.result IS NULL) AS endless",
+        "OR x.state = 'lost' AS endless",
         "test_append",
     ),
     _sql(
