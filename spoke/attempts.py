@@ -44,7 +44,7 @@ class Attempts:
         self._attempts: dict[Key, Attempt] = {}
         self._chores = Chores()
         self._intake = asyncio.Lock()
-        self._late: set[Key] = set()  #: taken over, and not found when a hello had to be said
+        self._late: set[Key] = set()  #: taken over, and not found when the last hello was said
 
     @property
     def last_seq(self) -> int:
@@ -73,6 +73,8 @@ class Attempts:
         return any(not attempt.over.is_set() for attempt in self._of(session_id))
 
     def inventory(self) -> list[InventoryItem]:
+        """For a hello; what it cannot say yet of an attempt, the next one says."""
+        self._late = self._unknown(self._late)
         return [attempt.item() for attempt in self._attempts.values()]
 
     def held(self) -> list[tuple[Key, bool]]:
@@ -109,7 +111,6 @@ class Attempts:
         while late:
             await asyncio.wait(late, return_when=asyncio.FIRST_COMPLETED)
             late = (await asyncio.wait(late, timeout=_FIND_S))[1]
-            self._late = self._unknown(self._late)
             await self._rooms.uplink.say_hello()
 
     async def take(self, orders: Sequence[Order]) -> OrdersTaken:

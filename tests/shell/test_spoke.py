@@ -19,11 +19,13 @@ from typing import Any
 
 import pytest
 
+from protocol.aio.node import Context
 from protocol.errors import AlreadyExists, CallError, FailedPrecondition, Unauthenticated
+from protocol.handshake import Welcome
 from protocol.ops.wire import MessageOrder, StartOrder, StopOrder
 from spoke import app, attempts, groups, identity, link, outfit
 from spoke.attempt import Attempt
-from spoke.core.story import Stop, StopOrdered
+from spoke.core.story import Fact, Stop, StopOrdered, Superseded
 from spoke.folder import Contents, Folder
 from spoke.journal import Key
 from spoke.line import Supervisor
@@ -33,6 +35,7 @@ from spoke.spool import Reader
 from spoke.supervisor.doorway import SPARE
 from spoke.supervisor.tree import look
 from spoke.sweep import is_alive, kill_marked
+from spoke.uplink import Uplink
 from spoke.watch import Watch
 from tests.support.fake_exchange import PATIENCE_S, FakeExchange
 from tests.support.world import marked
@@ -829,6 +832,47 @@ async def test_an_end_that_is_found_late_is_not_thrown_away_before(
     assert house.held() == [(S1, "exited")]
     assert (await house.exited(S1))["signal"] == "SIGKILL"
     await until(lambda: house.leftovers() == [])
+
+
+async def test_an_end_that_is_found_while_the_hub_answers_is_not_thrown_away(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the hub answers is about what the hello said, and no more was known then."""
+    await house.bash(S1, "seq 2000; exec cat")  # more than is read before the first hello
+    await house.said(S1, "2000")
+    running = await house.exchange.until_kind("running", S1)
+    await house.stop()
+    os.kill(running["pid"], signal.SIGKILL)
+    folder = Folder(house.settings.places, Key(S1, 1))
+    await until(lambda: not folder.is_supervised() and folder.is_ended())
+    may_read, found = _read_slowly(monkeypatch), asyncio.Event()
+    say_hello, welcome, tell = Uplink.say_hello, house.exchange._initialize, Attempt.tell
+    told: list[Fact] = []
+
+    def telling(self: Attempt, fact: Fact) -> None:
+        told.append(fact)
+        tell(self, fact)
+
+    async def again(self: Uplink) -> None:
+        found.set()
+        await say_hello(self)
+
+    async def answering(context: Context) -> Welcome:
+        said = await welcome(context)
+        await found.wait()
+        return said
+
+    monkeypatch.setattr(Attempt, "tell", telling)
+    monkeypatch.setattr(Uplink, "say_hello", again)
+    monkeypatch.setattr(house.exchange, "_initialize", answering)
+    house.exchange.verdicts[S1, 1] = "superseded"
+    await house.run()
+    assert house.held() == [(S1, "starting")]
+    del house.exchange.verdicts[S1, 1]
+    may_read.set()
+    assert (await house.exited(S1))["signal"] == "SIGKILL"
+    await until(lambda: house.leftovers() == [])
+    assert Superseded() not in told
 
 
 def _read_slowly(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
