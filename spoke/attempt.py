@@ -40,7 +40,7 @@ class Attempt:
     def __init__(self, key: Key, order: StartOrder, rooms: Rooms) -> None:
         self.key = key
         self.over = asyncio.Event()  #: no agent of it lives, and none will
-        self.known = asyncio.Event()  #: whether it has a supervisor
+        self.known = asyncio.Event()  #: whether it has a supervisor; without one, its end
         self.forgotten = asyncio.Event()
         self.is_damaged = False  #: what is on disk of it cannot be read
         self._order = order
@@ -92,7 +92,7 @@ class Attempt:
             _log.debug("%s: %s -> %s", self.key, before, self._life.phase)
         if self._life.phase in (Phase.ENDED, Phase.FORGOTTEN):
             self.over.set()
-        if self._life.phase not in (Phase.NEW, Phase.LAUNCHING):
+        if self._life.phase not in (Phase.NEW, Phase.LAUNCHING, Phase.SWEEPING):
             self.known.set()
         for effect in effects:
             self._carry_out(effect)

@@ -34,7 +34,7 @@ from spoke.settings import SpokeSettings
 from spoke.spool import Reader
 from spoke.supervisor.doorway import SPARE
 from spoke.supervisor.tree import look
-from spoke.sweep import is_alive, kill_marked
+from spoke.sweep import Swept, is_alive, kill_marked
 from spoke.uplink import Uplink
 from spoke.watch import Watch
 from tests.support.fake_exchange import PATIENCE_S, FakeExchange
@@ -873,6 +873,33 @@ async def test_an_end_that_is_found_while_the_hub_answers_is_not_thrown_away(
     assert (await house.exited(S1))["signal"] == "SIGKILL"
     await until(lambda: house.leftovers() == [])
     assert Superseded() not in told
+
+
+async def test_an_end_that_is_still_to_be_written_is_not_thrown_away(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its supervisor is gone, and what that left is being killed while the hub is greeted."""
+    await house.start(S1, "cat")
+    starting = await house.exchange.until_kind("starting", S1)
+    await house.exchange.until_kind("running", S1)
+    await house.stop()
+    os.kill(starting["supervisor"]["pid"], signal.SIGKILL)
+    may_sweep = asyncio.Event()
+
+    async def slow(session: str, attempt: int, group: Path | None) -> Swept:
+        await may_sweep.wait()
+        return await kill_marked(session, attempt, group)
+
+    monkeypatch.setattr("spoke.attempt.kill_marked", slow)
+    monkeypatch.setattr(link, "FULL_JITTER", lambda _: 0.02)
+    monkeypatch.setattr(attempts, "_FIND_S", 0.01)
+    house.exchange.verdicts[S1, 1] = "superseded"
+    await house.run()
+    assert house.held() == [(S1, "starting")]
+    del house.exchange.verdicts[S1, 1]
+    may_sweep.set()
+    assert (await house.exited(S1))["reason"] == "SUPERVISOR_DIED"
+    await until(lambda: house.leftovers() == [])
 
 
 def _read_slowly(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
