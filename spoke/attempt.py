@@ -98,6 +98,8 @@ class Attempt:
             self._carry_out(effect)
 
     def say(self, message: MessageOrder) -> None:
+        if message.message_id in self._messages:  # told again: the first answer was lost
+            return
         self._messages[message.message_id] = message
         self.tell(story.MessageOrdered(message.message_id))
 

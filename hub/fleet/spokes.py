@@ -178,7 +178,7 @@ class Spokes:
                     await self._store.outbox.refused(row.session_id, row.attempt, why, spoke.epoch)
                     self._bells.ring(row.session_id, QUEUE)
             told = rows[-1].seq
-            spoke.told = max(spoke.told, told)
+            spoke.told = max(spoke.told, min(told, taken.accepted))
         return told
 
     async def _next(self, spoke: Connected, told: int) -> tuple[Sequence[OrderRow], bool]:

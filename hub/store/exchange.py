@@ -107,7 +107,7 @@ class Exchange:
             )
             if before is None or row is None:
                 return None
-            if before.cmd_seq < hello.last_seq:
+            if row.overlaps:
                 attempts = [item.attempt for item in hello.inventory]
                 await queries.renumber_orders.all(db, hello.spoke_id, hello.last_seq, ids, attempts)
             held = await queries.held_by_spoke.all(db, hello.spoke_id, ids)

@@ -75,12 +75,15 @@ UPDATE spokes SET last_seen_at = now(),
  WHERE spoke_id = $1 AND epoch = $2 AND online AND revoked_at IS NULL RETURNING spoke_id;
 
 -- name: held_links
--- Of the links that we hold, those that the database knows of, and whether their time runs. One that
--- has given less orders than we have told took over from one that knew more.
+-- Of the links that we hold, those that the database knows of, and whether their time runs. Where it has
+-- given less orders than we have told, or has one of them to be told, it took over from a database that
+-- knew more.
 SELECT s.spoke_id, s.lease_expires_at IS NOT NULL AS runs
   FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS i (spoke_id, epoch, told)
   JOIN spokes s ON s.spoke_id = i.spoke_id AND s.epoch = i.epoch AND s.cmd_seq >= i.told
- WHERE s.online;
+ WHERE s.online
+   AND NOT EXISTS (SELECT FROM commands c
+                    WHERE c.spoke_id = i.spoke_id AND c.acked_at IS NULL AND c.seq <= i.told);
 
 -- name: orphan_leases
 -- What a hub heard that is gone: the time runs from when that hub was last there.

@@ -23,22 +23,28 @@ UPDATE spokes SET epoch = epoch + 1, cmd_seq = greatest(cmd_seq, $9::bigint), on
        -- With a hub that holds its link, the time does not run while that hub hears it.
        lease_expires_at = CASE WHEN $10::text IS NULL THEN now() + $8::interval END
  WHERE spoke_id = $1 AND revoked_at IS NULL
-RETURNING epoch, cmd_seq, boot_id;
+RETURNING epoch, cmd_seq, boot_id, EXISTS (
+    SELECT FROM commands c WHERE c.spoke_id = $1 AND c.acked_at IS NULL AND c.seq <= $9) AS overlaps;
 
 -- name: boot_of_spoke
--- The boot that a spoke was last seen in, and the last number in its outbox.
-SELECT s.boot_id, s.incarnation, s.cmd_seq FROM spokes s WHERE s.spoke_id = $1 FOR UPDATE;
+-- The boot that a spoke was last seen in.
+SELECT s.boot_id, s.incarnation FROM spokes s WHERE s.spoke_id = $1 FOR UPDATE;
 
 -- name: renumber_orders
--- A spoke has seen higher numbers than its outbox has: the database was put back to an earlier state.
--- What waits there with a number that was given before is not what it has seen, unless it is the start
--- of an attempt that it holds.
-WITH moved AS (
-    UPDATE commands c SET seq = c.seq + $2::bigint
-     WHERE c.spoke_id = $1 AND c.acked_at IS NULL AND c.seq <= $2
-       AND NOT (c.kind = 'start' AND EXISTS (
+-- A spoke has seen the numbers of orders that wait. Its answer was lost; or the database was put back to
+-- an earlier state, gave these numbers a second time, and they are not what it has seen. Which of the
+-- two, only a start shows, by its attempt being there. All others are told with new numbers, in their
+-- order: who was told already takes a message, an answer and a stop once.
+WITH unseen AS (
+    SELECT c.seq, row_number() OVER (ORDER BY c.seq) AS nth FROM commands c
+     WHERE c.spoke_id = $1 AND c.acked_at IS NULL
+       AND NOT (c.kind = 'start' AND c.seq <= $2 AND EXISTS (
             SELECT FROM unnest($3::text[], $4::int[]) AS i (session_id, attempt)
-             WHERE i.session_id = c.session_id AND i.attempt = c.attempt))
+             WHERE i.session_id = c.session_id AND i.attempt = c.attempt))),
+moved AS (
+    UPDATE commands c SET seq = p.cmd_seq + u.nth FROM unseen u, spokes p
+     WHERE c.spoke_id = $1 AND c.seq = u.seq AND p.spoke_id = $1
+       AND (SELECT min(f.seq) FROM unseen f) <= $2
     RETURNING c.seq)
 UPDATE spokes SET cmd_seq = greatest(cmd_seq, (SELECT max(m.seq) FROM moved m)) WHERE spoke_id = $1
 RETURNING cmd_seq;

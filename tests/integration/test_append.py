@@ -190,7 +190,7 @@ async def test_an_end_behind_a_spool_that_lost_its_last_records_is_stored(
 
 
 async def test_such_an_end_confirms_the_abort_of_what_was_given_up(store: Store) -> None:
-    """Its machine was off for so long that the session was called lost; then somebody aborted it."""
+    """Its machine was off for long, the session was called lost, and then somebody aborted it."""
     spoke, epoch, id, attempt = await _running(store)
     await store.exchange.append(spoke, epoch, id, attempt, 3, _lines("a", "b"))
     await store.sessions.tell(id, Fact.CONTACT_LOST, "gone", {})

@@ -120,6 +120,26 @@ async def test_a_spoke_with_orders_that_the_database_lost_comes_again(
                 await asyncio.sleep(0.05)
 
 
+async def test_an_order_with_a_number_that_was_told_before_is_told(
+    running_hub: RunningHub, hand: Hand, store: Store, connections: Postgres
+) -> None:
+    """As above; but before anybody looked, the number was given once more."""
+    hand.answers = True
+    spokes = people.desk_of(running_hub).spokes
+    await hand.join(running_hub)
+    admin = await running_hub.admin_token("test")
+    async with hand.connected(), coord.connect(running_hub.url, admin) as client:
+        await client.spawn("t", repo="/r", command="true", until="queued")
+        start = await hand.next()
+        [spoke] = await store.exchange.spokes()
+        await connections.pool.execute("UPDATE commands SET acked_at = NULL, kind = 'stop'")
+        link = (spoke.spoke_id, spoke.epoch)
+        assert await store.fleet.held([link], [start["seq"]]) == {}
+        async with asyncio.timeout(PATIENCE):
+            while spokes.find(spoke.spoke_id) is not None:
+                await asyncio.sleep(0.05)
+
+
 async def _come(hand: Hand) -> None:
     async with hand.connected():
         raise AssertionError("it was welcome")

@@ -148,12 +148,50 @@ async def test_what_was_ordered_with_numbers_that_were_given_before_is_told(stor
     await store.outbox.acked(spoke, 70, greeted.epoch)
     told = await store.outbox.pending(spoke, 0, 100)
     assert [(row.seq, row.kind, row.session_id) for row in told] == [
-        (72, "stop", id),
-        (73, "start", new),
-        (74, "message", new),
+        (71, "stop", id),
+        (72, "start", new),
+        (73, "message", new),
     ]
     await rows.assign(store, (await rows.spawn(store)).session_id, spoke)
-    assert [row.seq for row in await store.outbox.pending(spoke, 74, 100)] == [75]
+    assert [row.seq for row in await store.outbox.pending(spoke, 73, 100)] == [74]
+
+
+async def test_what_was_ordered_so_often_that_the_spoke_has_not_seen_more_is_told(
+    store: Store,
+) -> None:
+    """The database was put back by two orders, and has given three before the spoke came."""
+    spoke, _, id, attempt = await _running(store)
+    await store.outbox.acked(spoke, 1)
+    await _abort(store, id)
+    new = (await rows.spawn(store)).session_id
+    await rows.assign(store, new, spoke)
+    await _ask(store, new, "hello")
+    runs = InventoryItem(session_id=id, attempt=attempt, state="running", last_record=2)
+    seen = rows.hello(spoke, held=[runs]).model_copy(update={"last_seq": 3})
+    greeted = await store.exchange.greet(seen, "1", 45)
+    assert greeted is not None
+    await store.outbox.acked(spoke, 3, greeted.epoch)
+    told = await store.outbox.pending(spoke, 0, 100)
+    assert [(row.seq, row.kind, row.session_id) for row in told] == [
+        (5, "stop", id),
+        (6, "start", new),
+        (7, "message", new),
+    ]
+
+
+async def test_a_start_that_its_spoke_holds_is_not_told_again(store: Store) -> None:
+    """Its answer was lost. A start carries a new token, which its agent would not have."""
+    spoke, _ = await rows.spoke(store)
+    id = (await rows.spawn(store)).session_id
+    attempt = await rows.assign(store, id, spoke)
+    await _ask(store, id, "hello")
+    begins = InventoryItem(session_id=id, attempt=attempt, state="starting", last_record=0)
+    seen = rows.hello(spoke, held=[begins]).model_copy(update={"last_seq": 1})
+    greeted = await store.exchange.greet(seen, "1", 45)
+    assert greeted is not None
+    await store.outbox.acked(spoke, 1, greeted.epoch)
+    told = await store.outbox.pending(spoke, 0, 100)
+    assert [(row.seq, row.kind) for row in told] == [(2, "message")]
 
 
 @pytest.mark.parametrize("outcome", ["completed", "failed"])

@@ -645,6 +645,22 @@ async def test_a_killed_supervisor_takes_its_agent_along(house: House) -> None:
     await until(lambda: house.leftovers() == [])
 
 
+async def test_a_message_that_is_told_twice_is_said_once(house: House) -> None:
+    """The answer of the first time was lost. What was delivered is not called undelivered."""
+    await house.start("s1", "cat")
+    starting = await house.exchange.until_kind("starting", "s1")
+    said = MessageOrder(message_id="m1", text="it")
+    await house.exchange.say("s1", said)
+    await house.said("s1", "it")
+    await house.exchange.until_kind("delivered", "s1")
+    await house.exchange.say("s1", said)
+    os.kill(starting["supervisor"]["pid"], signal.SIGKILL)
+    await house.exited("s1")
+    kinds = house.exchange.story("s1").kinds()
+    assert (kinds.count("delivered"), kinds.count("undelivered")) == (1, 0)
+    assert house.lines("s1") == ["it"]
+
+
 async def test_a_daemon_killed_and_started_again_adopts_its_agents(joined: House) -> None:
     house = joined
     await house.start_daemon()

@@ -28,13 +28,13 @@ class HelloRow:
     epoch: int
     cmd_seq: int
     boot_id: str | None
+    overlaps: bool  #: orders wait with numbers that it has seen
 
 
 @dataclass(frozen=True, slots=True)
 class BootRow:
     boot_id: str | None
     incarnation: str | None
-    cmd_seq: int
 
 
 @dataclass(frozen=True, slots=True)
