@@ -47,6 +47,16 @@ class OfSource:
             self._known = mark, await said_by(self._git, file)
         return self._known[1]
 
+    def stands(self, said: Mapping[str, str]) -> bool:
+        """Whether it was `said`, and nothing there changed since. Waits for the disk."""
+        if not self._url.startswith("/"):
+            return True
+        try:
+            _, mark = config(Path(self._url))
+        except OSError:
+            return not said
+        return self._known is not None and self._known == (mark, said)
+
 
 async def said_by(git: Git, file: Path, *options: str) -> dict[str, str]:
     """`name` and `email`, as far as this file of git's configuration says."""

@@ -71,14 +71,20 @@ def build_clone(root: Path) -> None:
 
 
 def build_view(view: Path, clone: Path, url: str, author: Mapping[str, str]) -> None:
-    """Makes an agent's view of `clone`: what that agent's `git config` and hooks touch.
+    """Makes an agent's view of `clone`: what that agent's `git config` and hooks touch."""
+    _build_view(view, str(clone), _config(url, author), worktrees=f"{clone}/commons/worktrees")
 
-    `author`: `name` and `email`, where the source says who commits there.
-    """
+
+def configure(view: Path, url: str, author: Mapping[str, str]) -> None:
+    """Of a view that nobody has yet: `name` and `email`, where the source says who commits."""
+    put(view / "config", _config(url, author).encode())
+
+
+def _config(url: str, author: Mapping[str, str]) -> str:
     config = _CONFIG + _AGENT_CONFIG.format(url=quoted(url))
     if author:
         config += "[user]\n" + "".join(f"\t{key} = {quoted(author[key])}\n" for key in author)
-    _build_view(view, str(clone), config, worktrees=str(clone / "commons/worktrees"))
+    return config
 
 
 def _build_view(view: Path, shared: str, config: str, *, worktrees: str | None) -> None:

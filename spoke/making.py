@@ -11,7 +11,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from protocol.errors import Conflict
-from spoke import branches, notes, planning, restoring
+from spoke import branches, layout, notes, planning, restoring
 from spoke.chores import Chores
 from spoke.clones import Clone
 from spoke.flight import both, in_thread, until_done
@@ -134,6 +134,8 @@ class Maker:
         elif pooled.commit != making.plan.commit:
             async with self._cores:
                 await pooled.place.change(clone, pooled.commit, making.plan.commit)
+        if (author := await clone.author.said()) != pooled.author:
+            await in_thread(layout.configure, pooled.place.view, clone.url, author)
         if making.plan.back is not None:
             await restoring.lay_out(clone, pooled.place, making.plan.back)
         return pooled
@@ -182,6 +184,8 @@ async def _branch(clone: Clone, note: Note) -> None:
 
 def _take_seat(clone: Clone, base: str | None, ready: Pooled, place: Place, note: Note) -> _Seat:
     if not clone.is_current(base) or clone.at_hand(base) != note.base:
+        return _Seat.OUTDATED
+    if not clone.author.stands(ready.author):
         return _Seat.OUTDATED
     papers = ready.papers
     notes.begin(clone.path, note, papers.note if papers else None)

@@ -68,9 +68,11 @@ class Place:
         """For git in the admin directory: the files are at `tree`."""
         return {"GIT_WORK_TREE": str(self.tree), **more}
 
-    async def check_out(self, clone: Clone, commit: str, *, niceness: int = 0) -> None:
-        """Makes the three and checks `commit` out, detached."""
-        await in_thread(self.build, clone, commit, await clone.author.said())
+    async def check_out(
+        self, clone: Clone, commit: str, author: Mapping[str, str], *, niceness: int = 0
+    ) -> None:
+        """Makes the three and checks `commit` out, detached. `author`: see `layout.configure`."""
+        await in_thread(self.build, clone, commit, author)
         argv = ["read-tree", "-m", "-u", commit]
         await clone.run(argv, git_dir=self.admin, env=self.git_env(), niceness=niceness)
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,7 @@ class Pooled:
 
     place: Place
     commit: str
+    author: Mapping[str, str]  #: who commits there, where the source said so then
     papers: Papers | None = None  #: none for one that is made while it is waited for
 
 
@@ -97,13 +99,14 @@ class Pool:
     async def make(self, clone: Clone, commit: str, *, niceness: int = 0) -> Pooled:
         """A new one, for somebody who waits for it; nothing is left if it fails."""
         place = Place.of(self._root, clone.path, "pool", f"{PREFIX}{os.urandom(6).hex()}")
+        author = await clone.author.said()
         try:
             async with self._behind if niceness else self._cores:
-                await place.check_out(clone, commit, niceness=niceness)
+                await place.check_out(clone, commit, author, niceness=niceness)
         except BaseException:
             await until_done(asyncio.to_thread(place.discard, self._trash))
             raise
-        return Pooled(place, commit)
+        return Pooled(place, commit, author)
 
     async def _make_ready(self, clone: Clone, commit: str) -> Pooled:
         made = await self.make(clone, commit, niceness=NICEST)

@@ -35,12 +35,14 @@ async def test_who_commits_is_who_the_source_says(house: House) -> None:
     said = [git(one, "config", f"user.{key}") for key in ("name", "email")]
     assert said == [name, "ann@example.com"]
     assert git(one, "config", "alias.st", check=False) == "", "and nothing else is taken"
+    await house.settled_pool()
     git(house.source, "config", "user.name", "Bob")
     git(house.source, "config", "--unset", "user.email")
-    await house.drained_pool()
-    two = (await house.make("s2")).path
-    assert git(two, "config", "user.name") == "Bob"
-    assert git(two, "config", "user.email", check=False) == ""
+    for session in ("s2", "s3"):  # both were made ready before
+        made = (await house.make(session)).path
+        assert git(made, "config", "user.name") == "Bob"
+        assert git(made, "config", "user.email", check=False) == ""
+    assert not list((house.root / "pool").glob("*/*")), "they are from the pool"
 
 
 async def test_a_name_that_would_be_more_than_a_name_is_not_taken(house: House) -> None:

@@ -247,7 +247,7 @@ async def test_a_narrow_view_shares_branches_and_keeps_the_rest(tmp_path: Path) 
         await clone.run(["update-ref", ref, commit])
     await clone.run(["pack-refs", "--all"])
     place = Place.of(tmp_path / "state", clone.path, "worktrees", "ses_1")
-    await place.check_out(clone, commit)
+    await place.check_out(clone, commit, {})
     for _ in range(2):  # as at each of its attempts
         layout.narrow(place.view, clone.path)
     tree = place.tree
