@@ -39,7 +39,7 @@ class Bounds:
         """The open directory of one clone's worktrees, reached without following a link.
 
         Raises FileNotFoundError if there is none, `FailedPrecondition` MOVED if the root is not
-        the directory that it was.
+        the directory that it was, or one of the two is no directory but a link or a file.
         """
         with _folder(self._root) as managed:
             found = os.fstat(managed)
@@ -51,7 +51,10 @@ class Bounds:
 
 @contextmanager
 def _folder(path: str | Path, within: int | None = None) -> Generator[int]:
-    descriptor = os.open(path, _OPEN_FOLDER, dir_fd=within)
+    try:
+        descriptor = os.open(path, _OPEN_FOLDER, dir_fd=within)
+    except NotADirectoryError:
+        raise FailedPrecondition("MOVED", f"{path} was replaced") from None
     try:
         yield descriptor
     finally:

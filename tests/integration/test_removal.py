@@ -71,7 +71,7 @@ async def test_a_swapped_parent_is_not_entered(house: House, tmp_path: Path) -> 
     outside.mkdir(parents=True)
     made.path.parent.rename(tmp_path / "aside")
     made.path.parent.symlink_to(outside.parent)
-    with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
+    with pytest.raises(FailedPrecondition, match="MOVED"):
         await house.worktrees.remove(made.path)
     assert outside.exists()
     made.path.parent.unlink()
