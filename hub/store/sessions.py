@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from hub.store import queries
 from hub.store.postgres import Postgres, again
-from hub.store.rows.exchange import EventRow, MessageRow, StoryRow
+from hub.store.rows.exchange import EventRow, LockedRow, MessageRow, StoryRow
 from hub.store.rows.sessions import MarkedRow, OverdueRow, PageRow, TreeRow, ViewRow
 from hub.store.rows.shared import OrderedRow
 from protocol.errors import Conflict, FailedPrecondition, NotFound
@@ -123,7 +123,7 @@ class Sessions:
         """Store a message and order its delivery. None: it waits for the agent to start.
 
         A message to a blocked session reopens it, and so does one to a session whose agent can
-        take up its conversation again. Raises FailedPrecondition (ended, aborted).
+        take up its conversation again. Raises FailedPrecondition (ended, being aborted).
         """
         async with self._postgres.transaction() as db:
             session = await queries.lock_session.one(db, id)
@@ -132,19 +132,7 @@ class Sessions:
             known = await queries.message_state.one(db, message_id)
             if known is not None and known.session_id == id:
                 return None
-            if session.desired == "abort":
-                raise FailedPrecondition(
-                    "SESSION_ABORTED", f"{id} is being aborted", advice=f"coordctl status {id}"
-                )
-            reopens = session.state is State.BLOCKED or (
-                session.state.ended and session.agent_session_id is not None
-            )
-            if session.state.ended and not reopens:
-                raise FailedPrecondition(
-                    "SESSION_ENDED",
-                    f"{id} has ended ({session.state})",
-                    advice=f"read what it said: coordctl logs {id}",
-                )
+            reopens = _reopens(session)
             new = await queries.insert_message.one(db, message_id, id, text, mode, sender)
             if new is None:
                 raise Conflict("IDEMPOTENCY_CONFLICT", f"{message_id} was said to another session")
@@ -169,6 +157,28 @@ def no_session(id: str) -> NotFound:
     return NotFound(
         "SESSION_NOT_FOUND", f"no session {id[:64]!r}", advice="coordctl ps lists the live ones"
     )
+
+
+def _reopens(session: LockedRow) -> bool:
+    """Whether a message starts it again; who was aborted is started again by a resume alone.
+
+    Raises FailedPrecondition where it would hear none.
+    """
+    id, is_aborted = session.session_id, session.desired == "abort"
+    if not session.state.ended:
+        if is_aborted:
+            raise FailedPrecondition(
+                "SESSION_ABORTED", f"{id} is being aborted", advice=f"coordctl explain {id}"
+            )
+        return False
+    can_hear = session.state is State.BLOCKED or session.agent_session_id is not None
+    if is_aborted or not can_hear:
+        raise FailedPrecondition(
+            "SESSION_ENDED",
+            f"{id} has ended ({session.state})",
+            advice=f"start it again first: coordctl resume {id}",
+        )
+    return True
 
 
 def _said(message_id: str, text: str, mode: str, sender: str | None) -> Body:

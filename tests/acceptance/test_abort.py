@@ -65,7 +65,8 @@ async def test_a_tree_over_two_spokes_is_aborted_with_one_call(here: World, repo
         assert refused.value.reason == "PARENT_ABORTED"
         with pytest.raises(FailedPrecondition) as refused:
             await hub.message(ids["b"], "hello?")
-        assert refused.value.reason == "SESSION_ABORTED"
+        assert refused.value.reason == "SESSION_ENDED"
+        assert "has ended (aborted)" in refused.value.message
         await hub.abort(ids["d"])
         assert marked(ids["d"]) == {}
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
+import pytest
+
 from hub.store import Store
+from protocol.errors import FailedPrecondition
 from protocol.session import State
 from tests.support import rows
 from tests.support.rows import new_session, record
@@ -95,3 +98,35 @@ async def test_live_children_of_an_ended_parent_are_aborted(store: Store) -> Non
     await _abort(store, top)
     states = {row.session_id: row.state for row in await store.sessions.views([top, child])}
     assert states == {top: State.COMPLETED, child: State.ABORTED}
+
+
+async def test_a_message_is_refused_while_it_is_being_aborted_and_after_its_end_by_its_state(
+    store: Store,
+) -> None:
+    spoke, at = await rows.spoke(store)
+    id = (await rows.spawn(store)).session_id
+    attempt = await rows.run(store, spoke, at.epoch, id)
+    await _abort(store, id)
+    assert await _refused(store, id) == (
+        "SESSION_ABORTED", f"{id} is being aborted", f"coordctl explain {id}",
+    )  # fmt: skip
+    exited = record("exited", outcome="completed", exitCode=0)
+    await store.exchange.append(spoke, at.epoch, id, attempt, 3, [exited])
+    assert await _refused(store, id) == (
+        "SESSION_ENDED",
+        f"{id} has ended (completed)",
+        f"start it again first: coordctl resume {id}",
+    )
+
+
+async def test_who_was_aborted_in_the_queue_has_ended(store: Store) -> None:
+    id = (await rows.spawn(store)).session_id
+    await _abort(store, id)
+    reason, said, _ = await _refused(store, id)
+    assert (reason, said) == ("SESSION_ENDED", f"{id} has ended (aborted)")
+
+
+async def _refused(store: Store, id: str) -> tuple[str, str, str | None]:
+    with pytest.raises(FailedPrecondition) as refused:
+        await store.sessions.say(id, "msg_late", "more", "queue", None)
+    return refused.value.reason, refused.value.message, refused.value.advice
