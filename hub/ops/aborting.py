@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from hub.desk import Desk
 from hub.ops import views
 from hub.store.rows.exchange import PlacedRow
-from hub.store.rows.sessions import MarkedRow, ViewRow
+from hub.store.rows.sessions import MarkedRow, StopRow, ViewRow
 from protocol import ids
 from protocol.ops.sessions import AbortedCall, Ended, Receipt
 from protocol.session import State
@@ -95,7 +95,9 @@ async def receipt(desk: Desk, root: str, under: Aborted) -> Known:
         rows += await desk.store.sessions.views(hit[start : start + VIEWS_AT_ONCE])
     order = {id: n for n, id in enumerate(hit)}
     rows.sort(key=lambda row: order[row.session_id])
-    ended_ones = [ended(row) for row in rows]
+    live = [row.session_id for row in rows if not row.state.ended]
+    stops = await desk.store.sessions.stops(live) if live else {}
+    ended_ones = [ended(row, stops.get(row.session_id)) for row in rows]
     said = Receipt(
         abort_id=under.abort_id,
         session_id=root,
@@ -108,7 +110,7 @@ async def receipt(desk: Desk, root: str, under: Aborted) -> Known:
     return Known(said, any(map(_is_saving, rows)))
 
 
-def ended(row: ViewRow) -> Ended:
+def ended(row: ViewRow, stop: StopRow | None) -> Ended:
     result = views.object_of(row.result)
     survivors = _int(result.get("survivors"))
     over = row.state.ended
@@ -129,7 +131,7 @@ def ended(row: ViewRow) -> Ended:
         survivors=survivors,
         exit_code=row.exit_code,
         saved_ref=views.saved_ref(row),
-        pending=_unseen(row, survivors) if over else _pending(row),
+        pending=_unseen(row, survivors) if over else _pending(row, stop),
     )
 
 
@@ -156,13 +158,20 @@ def _unseen(row: ViewRow, survivors: int) -> str | None:
     return None
 
 
-def _pending(row: ViewRow) -> str:
+def _pending(row: ViewRow, stop: StopRow | None) -> str:
     if row.spoke is None:
         return "not on a spoke"
-    if row.spoke_online:
-        return f"{row.spoke} is ending its processes"
-    seen = "" if row.spoke_seen_at is None else f" since {row.spoke_seen_at:%H:%M:%S} UTC"
-    return f"its spoke {row.spoke} is out of reach{seen}; it is told first when it is back"
+    if not row.spoke_online:
+        seen = _at(" since", row.spoke_seen_at)
+        return f"its spoke {row.spoke} is out of reach{seen}; it is told first when it is back"
+    silent = "" if stop is None else _at("; not heard since", stop.silent_since)
+    if stop is not None and stop.waits:
+        return f"the order waits for {row.spoke} to take it{silent}"
+    return f"{row.spoke} is ending its processes{silent}"
+
+
+def _at(word: str, at: datetime | None) -> str:
+    return "" if at is None else f"{word} {at:%H:%M:%S} UTC"
 
 
 def _int(value: JsonValue) -> int:

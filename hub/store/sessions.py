@@ -11,7 +11,14 @@ from pydantic import JsonValue
 from hub.store import queries
 from hub.store.postgres import Postgres, again
 from hub.store.rows.exchange import EventRow, LockedRow, MessageRow, StoryRow
-from hub.store.rows.sessions import MarkedRow, OverdueRow, PageRow, TreeRow, ViewRow
+from hub.store.rows.sessions import (
+    MarkedRow,
+    OverdueRow,
+    PageRow,
+    StopRow,
+    TreeRow,
+    ViewRow,
+)
 from hub.store.rows.shared import OrderedRow
 from protocol.errors import Conflict, FailedPrecondition, NotFound
 from protocol.session import Fact, State
@@ -112,6 +119,10 @@ class Sessions:
     async def live_among(self, ids: Sequence[str]) -> list[str]:
         """Those of ``ids`` that have not ended."""
         return [row.session_id for row in await queries.live_among.all(self._pool, list(ids))]
+
+    async def stops(self, ids: Sequence[str]) -> dict[str, StopRow]:
+        """How far the orders to stop have come, of those whose spoke is online."""
+        return {row.session_id: row for row in await queries.stops_of.all(self._pool, list(ids))}
 
     async def request_exit(self, id: str, body: Body) -> OrderedRow | None:
         """Order the safe exit that a session asked for. None: nothing of it runs."""

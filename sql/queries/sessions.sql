@@ -164,6 +164,19 @@ SELECT t.session_id, t.before, t.spared, t.abort_id, t.asked_at, t.spoke_id, t.a
 SELECT s.session_id FROM sessions s
  WHERE s.session_id = ANY ($1::text[]) AND NOT session_ended(s.state);
 
+-- name: stops_of
+-- Of those of these sessions that are on a spoke which is online: whether their order to stop waits for
+-- the spoke to take it, and since when the spoke is not heard, if it is not.
+SELECT s.session_id, bool_or(c.seq IS NOT NULL) AS waits,
+       CASE WHEN p.lease_expires_at IS NOT NULL THEN p.last_seen_at END AS silent_since
+  FROM sessions s
+  JOIN mappings m ON m.session_id = s.session_id AND m.attempt = s.attempt
+  JOIN spokes p ON p.spoke_id = m.spoke_id AND p.online
+  LEFT JOIN commands c ON c.spoke_id = m.spoke_id AND c.session_id = s.session_id
+   AND c.kind = 'stop' AND c.acked_at IS NULL
+ WHERE s.session_id = ANY ($1::text[])
+ GROUP BY s.session_id, p.spoke_id;
+
 -- name: overdue_sessions
 -- Sessions whose time to be placed, or to run, is over.
 SELECT s.session_id, s.state FROM sessions s

@@ -37,7 +37,8 @@ async def test_fault_19_an_abort_waits_for_a_spoke_that_is_out_of_reach(
         receipt = await hub.abort(made.session_id, wait_ms=2_000)
         [one] = receipt.sessions
         assert not receipt.complete, "although it was given more time than its ladder takes"
-        assert one.pending, "it says what it waits for"
+        assert one.pending is not None, "it says what it waits for"
+        assert "ending" not in one.pending, "nobody has told the spoke"
         async with here.database() as db:
             told = "SELECT acked_at FROM commands WHERE session_id = $1 AND kind = 'stop'"
             assert [row["acked_at"] for row in await db.fetch(told, made.session_id)] == [None]

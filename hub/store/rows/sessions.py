@@ -133,6 +133,15 @@ class MarkedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StopRow:
+    """``waits``: an order to stop, for its spoke to take it."""
+
+    session_id: str
+    waits: bool
+    silent_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class OverdueRow:
     session_id: str
     state: State
