@@ -281,6 +281,36 @@ async def test_cleanup_that_kept_what_was_named(shell: Shell) -> None:
     assert (await shell.run("cleanup", A, C)).code == Exit.PARTIAL
 
 
+async def test_trash_gives_back_by_whatever_one_entry_is_called(shell: Shell) -> None:
+    def kept(id: str, session_id: str, branch: str) -> dict[str, object]:
+        return {
+            "id": id, "sessionId": session_id, "repo": "/r", "branch": branch, "removedAt": NOW,
+            "goneAt": NOW, "bytes": None, "why": "merged", "spoke": "forge",
+        }  # fmt: skip
+
+    once, twice = kept(f"{A}-1", A, "b/docs"), [kept(f"{C}-{n}", C, "b/fix") for n in (1, 2)]
+    shell.fake.sessions(session(A, "docs"), session(B, "none"), session(C, "fix"))
+    shell.fake.on("trash.list", {"items": [once, *twice], "unasked": []})
+    back = {"sessionId": A, "worktree": "/w/docs\x1b[1m", "branch": "b/docs"}
+    shell.fake.on("trash.restore", back)
+    for word in (f"{A}-1", "b/docs", "docs"):
+        done = await shell.run("trash", "--restore", word)
+        assert done.code == Exit.OK, done.err
+        assert done.out.splitlines() == [
+            f"restored  {A}", "branch    b/docs", "worktree  /w/docs␛[1m", "spoke     forge",
+        ]  # fmt: skip
+        assert shell.fake.params("trash.restore") == {"id": f"{A}-1", "spoke": "forge"}
+    as_json = await shell.run("trash", "--restore", A, "-o", "json")
+    assert as_json.value == back
+    several = await shell.run("trash", "--restore", "fix")
+    assert several.code == Exit.USAGE
+    assert (f"{C}-1" in several.err, f"{C}-2" in several.err) == (True, True)
+    shell.fake.on("trash.list", {"items": [once], "unasked": ["anvil"]})
+    none = await shell.run("trash", "--restore", "none")
+    assert "NOT_IN_TRASH" in none.err
+    assert "not asked: anvil" in none.err
+
+
 async def test_call_gives_and_takes_json(shell: Shell) -> None:
     shell.fake.on("some.op", {"text": "\x1b\u202e", "n": 1})
     done = await shell.run("call", "some.op", "-", stdin='{"a": [1]}')
