@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from hub.core.situation import Asks, Parked, Silent, Situation
+from hub.core.situation import Asks, Closed, Parked, Silent, Situation
 from protocol.session import State
 
 
@@ -39,26 +39,38 @@ def explain(now: Situation) -> Story:
 def _queued(now: Situation) -> Story:
     if now.parked is not None:
         return _parked(now, now.parked)
-    wants = _wants(now)
-    if not now.spokes_online:
-        fact = "no spoke is online"
+    when, since = "as soon as a spoke has room", _for(now, now.since)
+    if now.closed is not None:
+        fact, when, can = _closed(now, now.closed)
+    elif not now.spokes_online:
+        fact = f"no spoke is online{since}"
         can = ["coordctl spoke list", "coordctl spoke invite"]
     elif not now.spokes_fitting:
-        fact = f"no spoke that is online and takes work {wants}"
+        fact = f"no spoke that is online and takes work {_wants(now)}{since}"
         can = ["coordctl spoke list -o wide"]
     else:
-        fact = f"waits for room on {now.spokes_fitting} spoke(s)"
+        fact = f"waits for room on {now.spokes_fitting} spoke(s){since}"
         can = ["coordctl ps", "coordctl spoke list"]
     if now.reason:
         fact += f" (it came back to the queue: {now.reason})"
-    fact += _for(now, now.since)
-    then = "placed as soon as a spoke has room"
+    then = f"placed {when}"
     if now.not_before is not None and now.not_before > now.now:
-        then = f"placed as soon as a spoke has room, but not before {now.not_before:%H:%M:%S} UTC"
+        then += f", but not before {now.not_before:%H:%M:%S} UTC"
     if now.queue_deadline is not None:
         then += ", or aborted when its time to be placed is over"
     can.append(f"coordctl abort {now.session_id}")
     return Story(fact, then, now.queue_deadline, can)
+
+
+def _closed(now: Situation, wanted: Closed) -> tuple[str, str, list[str]]:
+    """What it waits for, when that is over, and what to do about it."""
+    spoke, shut = wanted.spoke, wanted.shut
+    out = [] if wanted.online else [("offline", "back")]
+    is_so, over = zip(*out, *([] if shut is None else [(shut, "uncordoned")]), strict=True)
+    can = [] if shut is None else [f"coordctl spoke uncordon {spoke}"]
+    fact = f"it waits{_for(now, now.since)} for {spoke}, which is {' and '.join(is_so)}"
+    when = f"when {spoke} is {' and '.join(over)}, as soon as it has room"
+    return fact, when, [*can, "coordctl spoke list"]
 
 
 def _parked(now: Situation, parked: Parked) -> Story:

@@ -40,6 +40,15 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """The spoke that it wants takes nothing just now. ``shut``: cordoned or draining, if it is."""
+
+    spoke: str
+    online: bool
+    shut: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     session_id: str
     state: State
@@ -50,6 +59,7 @@ class Situation:
     spoke_online: bool | None
     spoke_seen_at: datetime | None
     wanted_spoke: str | None
+    closed: Closed | None
     requires: dict[str, str]
     sandbox: str
     queue_deadline: datetime | None

@@ -75,6 +75,7 @@ def _situation(
         spoke_online=row.spoke_online,
         spoke_seen_at=row.spoke_seen_at,
         wanted_spoke=row.wanted_spoke,
+        closed=_closed(row.wanted_spoke, spokes),
         requires=requires,
         sandbox=row.sandbox,
         queue_deadline=row.queue_deadline,
@@ -100,6 +101,16 @@ def _situation(
         tried=[_tried(one) for one in views.failures(row.failures) if one.action != "stop"],
         advice=_advice(row),
     )
+
+
+def _closed(wanted: str | None, spokes: list[SpokeRow]) -> situation.Closed | None:
+    """Where the spoke that it wants takes nothing; a revoked one never will."""
+    for one in spokes:
+        if one.revoked_at is None and wanted in (one.spoke_id, one.name):
+            shut = "draining" if one.draining else "cordoned" if one.cordoned else None
+            is_open = one.online and shut is None
+            return None if is_open else situation.Closed(one.name, one.online, shut)
+    return None
 
 
 def _parked(row: ViewRow) -> situation.Parked | None:

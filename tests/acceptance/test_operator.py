@@ -129,3 +129,17 @@ async def test_recover_shows_what_disagrees_and_then_mends_it(here: World, repo:
         [found] = [one for one in said["findings"] if one["sessionId"] == id]
         assert (found["kind"], found["applied"]) == ("no_worktree", applied)
     assert id not in await here.coordctl("recover")
+
+
+async def test_a_session_that_waits_for_a_cordoned_spoke_says_how_it_goes_on(
+    here: World, repo: str
+) -> None:
+    async with here.client() as hub:
+        await hub.call("spoke.cordon", {"spoke": "forge", "cordoned": True})
+        waits = await hub.spawn("t", repo=repo, command="true", spoke="forge", until="queued")
+        said = await hub.explain(waits.session_id)
+        assert said.fact.endswith("for forge, which is cordoned")
+        assert said.next == "placed when forge is uncordoned, as soon as it has room"
+        assert said.you_can[0] == "coordctl spoke uncordon forge"
+        await here.coordctl(*said.you_can[0].split()[1:])
+        assert [one.state for one in await ended(hub, waits.session_id)] == ["completed"]

@@ -9,13 +9,13 @@ import pytest
 
 from coord.cli.parser import read
 from hub.core.explaining import explain
-from hub.core.situation import Asks, Parked, Silent, Situation
+from hub.core.situation import Asks, Closed, Parked, Silent, Situation
 from protocol.session import State
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 NOW = Situation(
     session_id="ses_1", state=State.QUEUED, since=AT, reason=None, aborting=False, spoke="anvil",
-    spoke_online=True, spoke_seen_at=AT, wanted_spoke=None, requires={}, sandbox="off",
+    spoke_online=True, spoke_seen_at=AT, wanted_spoke=None, closed=None, requires={}, sandbox="off",
     queue_deadline=None,
     run_deadline=None, exit_code=None, lost_after=timedelta(hours=1), spokes_online=2,
     spokes_fitting=1, worktree="/w", said=None, now=AT + timedelta(seconds=90),
@@ -54,6 +54,32 @@ def test_every_state_is_explained(state: State) -> None:
 )
 def test_a_queued_session_names_what_it_waits_for(change: dict[str, object], fact: str) -> None:
     assert explain(replace(NOW, **change)).fact == f"{fact} for 90 s"
+
+
+@pytest.mark.parametrize(
+    ("closed", "which", "over"),
+    [
+        (Closed("gpu-1", online=True, shut="draining"), "draining", "uncordoned"),
+        (Closed("gpu-1", online=True, shut="cordoned"), "cordoned", "uncordoned"),
+        (Closed("gpu-1", online=False, shut=None), "offline", "back"),
+        (
+            Closed("gpu-1", online=False, shut="cordoned"),
+            "offline and cordoned", "back and uncordoned",
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("others", [0, 2])
+def test_a_wanted_spoke_that_takes_nothing_is_told_of_with_the_way_out(
+    closed: Closed, which: str, over: str, others: int
+) -> None:
+    waits = replace(NOW, wanted_spoke="gpu-1", closed=closed, spokes_fitting=0)
+    story = explain(replace(waits, spokes_online=others))
+    assert story.fact == f"it waits for 90 s for gpu-1, which is {which}"
+    assert story.next == f"placed when gpu-1 is {over}, as soon as it has room"
+    assert "coordctl spoke list" in story.you_can
+    assert ("coordctl spoke uncordon gpu-1" in story.you_can) is (closed.shut is not None)
+    for line in story.you_can:
+        read(line.split()[1:])
 
 
 def test_an_unknown_session_says_since_when_and_until_when() -> None:
