@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from coord.cli import terminal
 from coord.cli.exits import Exit
+from coord.cli.views import clock
 from coord.client import Hub, connect
 from protocol.errors import InvalidArgument, NotFound, Unavailable
 from protocol.ops.sessions import SessionView
@@ -150,14 +151,19 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def _ambiguous(ref: str, several: Sequence[SessionView]) -> InvalidArgument:
-    names = [f"{one.session_id} {one.state} {one.task} {one.branch}" for one in several]
-    candidates: list[JsonValue] = [
-        {"sessionId": one.session_id, "task": one.task, "state": one.state, "branch": one.branch}
+    names = [
+        f"{one.session_id} {one.state} {one.task} {one.branch} made {clock(one.created_at)}"
         for one in several
     ]
+    candidates: list[JsonValue] = [
+        {"sessionId": one.session_id, "task": one.task, "state": one.state, "branch": one.branch,
+         "createdAt": one.created_at.isoformat()}
+        for one in several
+    ]  # fmt: skip
+    is_name = any(ref in (one.task, one.branch) for one in several)
     return InvalidArgument(
         "AMBIGUOUS",
         f"{ref!r} means {len(several)} sessions:\n  " + "\n  ".join(names),
-        advice="say more of the id",
+        advice="name one of them by its id" if is_name else "say more of the id",
         details={"candidates": candidates},
     )

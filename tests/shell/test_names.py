@@ -20,6 +20,7 @@ A, B, C = "ses_aaaaaaaaaaaaaaaa", "ses_abbbbbbbbbbbbbbb", "ses_cccccccccccccccc"
 OVER = session(A, "fix", "failed")
 RUNS = session(B, "fix")
 WAITS = session(C, "fix", "queued")
+MADE = "2026-01-02T03:04:05+00:00"
 
 
 @pytest.fixture
@@ -61,12 +62,16 @@ async def test_who_else_may_be_meant_is_told(
     candidates = refused.value.details["candidates"]
     assert isinstance(candidates, list)
     assert [one["sessionId"] for one in candidates if isinstance(one, dict)] == told
+    assert [one["createdAt"] for one in candidates if isinstance(one, dict)] == [MADE] * len(told)
+    assert refused.value.message.count("made 2026-01-0") == len(told)
+    assert refused.value.advice == "name one of them by its id"
 
 
 async def test_the_start_of_an_id_is_of_one_alone(fake: FakeHub) -> None:
     """It is no name that somebody gave: who types one too short has not said whom they mean."""
-    with pytest.raises(InvalidArgument, match="AMBIGUOUS"):
+    with pytest.raises(InvalidArgument, match="AMBIGUOUS") as refused:
         await _meant(fake, "ses_a", OVER, RUNS)
+    assert refused.value.advice == "say more of the id"
     assert await _meant(fake, "ses_ab", OVER, RUNS) == B
 
 
