@@ -19,11 +19,13 @@ BUSY = "AGENT_BUSY"
 
 
 class SpawnFailed(Exception):
-    """The agent was not started: ``reason`` is one of those above, or of `unborn`'s."""
+    """The agent was not started: ``reason`` is one of those above, or of `unborn`'s. ``advice``:
+    where that says more than what one does about such a failure."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, advice: str | None = None) -> None:
         self.reason = reason
         self.message = message
+        self.advice = advice
         super().__init__(f"{reason}: {message}")
 
 
@@ -70,8 +72,8 @@ def _find(name: str, path: str, assignment: Assignment) -> str:
     if found:
         raise SpawnFailed(SPAWN_FAILED, f"{found[0]} is not executable")
     if "/" in name and name[0] != "/":
-        hint = "commit it, or name it by its absolute path"
-        raise SpawnFailed(NOT_FOUND, f"there is no program {name!r} in the worktree: {hint}")
+        advice = "commit it, or name it by its absolute path"
+        raise SpawnFailed(NOT_FOUND, f"there is no program {name!r} in the worktree", advice)
     raise SpawnFailed(NOT_FOUND, f"there is no program {name!r} on this spoke")
 
 

@@ -106,7 +106,8 @@ class Attempt:
             self._held = holding.enter(assignment["talk"])
             started = agent.start(assignment, cradle.unborn)
         except agent.SpawnFailed as failed:
-            self._end(never_started(failed.reason, failed.message, ended_at=_unix_ms()))
+            why, advice = (failed.reason, failed.message), failed.advice
+            self._end(never_started(*why, ended_at=_unix_ms(), advice=advice))
             raise
         running = {"pid": started.leader.pid, "startTime": started.leader.start}
         self._spool.append([(Kind.RUNNING, encode(running))])

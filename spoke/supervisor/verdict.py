@@ -60,8 +60,8 @@ def verdict(ending: Ending, *, ended_at: int, dropped_bytes: int) -> Exit:
     }
 
 
-def never_started(reason: str, message: str, *, ended_at: int) -> Exit:
-    """The agent's program could not be started."""
+def never_started(reason: str, message: str, *, ended_at: int, advice: str | None = None) -> Exit:
+    """The agent's program could not be started. ``advice``: better than that on its kind."""
     ending = Ending(None, None, None, (), ())
     exit: Exit = {
         **verdict(ending, ended_at=ended_at, dropped_bytes=0),
@@ -74,7 +74,8 @@ def never_started(reason: str, message: str, *, ended_at: int) -> Exit:
         is_busy = reason == BUSY
         kind = FailureKind.AGENT_BUSY if is_busy else FailureKind.AGENT_MISSING
         failure = Failure(kind, message)
-        return {**exit, "failure": failure.body(), "advice": failure.advice}
+        said = failure.advice if advice is None else advice
+        return {**exit, "failure": {**failure.body(), "advice": said}, "advice": said}
     return exit
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import FailedPrecondition, Unavailable
+from protocol.failure import ADVICE, FailureKind
 from spoke import groups
 from spoke.spool import RESERVE_BYTES, Kind
 from spoke.supervisor.tree import boot_id, look
@@ -107,6 +108,23 @@ async def test_an_agent_that_cannot_start_says_why(
     ending = json.loads(case.records()[-1].payload)
     assert (ending["outcome"], ending["reason"], ending["exitCode"]) == ("failed", reason, None)
     assert not (case.folder / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("program", "advice"),
+    [
+        ("./no-such-program", "commit it, or name it by its absolute path"),
+        ("no-such-program", ADVICE[FailureKind.AGENT_MISSING]),
+        ("/no/such/program", ADVICE[FailureKind.AGENT_MISSING]),
+    ],
+)
+async def test_what_to_do_about_a_missing_program_is_of_how_it_was_named(
+    case: Case, program: str, advice: str
+) -> None:
+    with pytest.raises(FailedPrecondition):
+        await case.start(program)
+    ending = json.loads(case.records()[-1].payload)
+    assert (ending["advice"], ending["failure"]["advice"]) == (advice, advice)
 
 
 async def test_a_flood_of_lines_is_kept_in_order(case: Case) -> None:
