@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from coord.cli.asking import ask
+from coord.cli.asking import ask, slow_told
 from coord.cli.exits import Exit
 from coord.cli.out import add_format, out_of
 from coord.cli.views import SWARMED
@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> Exit:
     async def work(hub: Hub) -> Exit:
         said = await work_of(hub, args)
         given = {"tasks": tasks, "repo": repo, "prompt": prompt, "branch_prefix": prefix}
-        done = await hub.ask(SWARM, {**given, **said})
+        async with slow_told("not all of them run yet; why: coordctl ps, coordctl explain TASK"):
+            done = await hub.ask(SWARM, {**given, **said})
         out_of(args).rows(done.results, SWARMED, whole=done)
         if done.failed == 0:
             return Exit.OK
