@@ -1115,7 +1115,14 @@ DECLARE
     r record;
     done text[] := '{}';
 BEGIN
-    UPDATE mappings x SET released_at = now(), release_reason = q.b ->> 'outcome'
+    -- Where no agent was ever let into a worktree, its spoke has taken it away again.
+    UPDATE mappings x
+       SET released_at = now(), release_reason = q.b ->> 'outcome',
+           worktree = CASE WHEN q.b ->> 'endedBy' = 'never_started' AND NOT EXISTS (
+                               SELECT FROM mappings o
+                                WHERE o.session_id = x.session_id AND o.attempt < x.attempt
+                                  AND (o.started_at IS NOT NULL OR o.worktree IS NOT NULL))
+                           THEN NULL ELSE x.worktree END
       FROM (SELECT * FROM unnest(ids, attempts, bodies) AS u (s, a, b)
              LIMIT cardinality(ids)) q
      WHERE x.session_id = q.s AND x.attempt = q.a AND x.released_at IS NULL;

@@ -101,9 +101,9 @@ class Exit(TypedDict):
     """The EXITED record; where the spool does not take it, exit.json.
 
     ``signal`` is what the agent died of; ``endedBy`` is the last signal the ladder sent it, or
-    ``itself``. ``message`` says more where the agent was never started. ``processes`` (the first
-    64 of ``ended``) were signalled and are gone. The rest is of an agent with
-    turns; ``committed``: its branch has a new commit (None: that could not be seen).
+    ``itself``, or ``never_started``: then ``message`` says more. ``processes`` (the first 64 of
+    ``ended``) were signalled and are gone. The rest is of an agent with turns; ``committed``: its
+    branch has a new commit (None: that could not be seen).
     """
 
     outcome: Outcome

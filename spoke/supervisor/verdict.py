@@ -65,6 +65,7 @@ def never_started(reason: str, message: str, *, ended_at: int, advice: str | Non
     ending = Ending(None, None, None, (), ())
     exit: Exit = {
         **verdict(ending, ended_at=ended_at, dropped_bytes=0),
+        "endedBy": "never_started",
         "reason": reason,
         "message": message,
     }

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+import coord
 from hub.embedded.cluster import Endpoint
 from tests.support.postgres import fresh_database
 from tests.support.repositories import git, make_repository
@@ -129,6 +130,21 @@ async def test_recover_shows_what_disagrees_and_then_mends_it(here: World, repo:
         [found] = [one for one in said["findings"] if one["sessionId"] == id]
         assert (found["kind"], found["applied"]) == ("no_worktree", applied)
     assert id not in await here.coordctl("recover")
+
+
+async def test_a_missing_agent_leaves_nothing_to_mend(here: World, repo: str) -> None:
+    async with here.client() as hub:
+        with pytest.raises(coord.CallError, match="AGENT_NOT_FOUND"):
+            await hub.spawn("absent", repo=repo, command="./agent.sh")
+        [failed] = (await hub.status(ref="absent")).sessions
+        assert (failed.state, failed.worktree) == ("failed", None)
+        id = failed.session_id
+        assert id not in await here.coordctl("recover")
+        assert f"coordctl cleanup {id}" not in (await hub.explain(id)).you_can
+        again = await hub.resume(id)
+        assert (again.session.state, again.session.reason) == ("failed", "AGENT_NOT_FOUND")
+        assert again.session.worktree is None
+        assert id not in await here.coordctl("recover")
 
 
 async def test_a_session_that_waits_for_a_cordoned_spoke_says_how_it_goes_on(

@@ -247,6 +247,26 @@ async def test_an_abort_is_confirmed_only_without_survivors(store: Store) -> Non
     assert (view.state, view.abort_confirmed) == (State.ABORTED, False)
 
 
+NEVER = record("exited", outcome="failed", reason="AGENT_NOT_FOUND", endedBy="never_started")
+
+
+async def test_an_attempt_that_never_started_leaves_no_worktree(store: Store) -> None:
+    """Its spoke has taken it away; but not the one that an attempt before it worked in."""
+    spoke, at = await rows.spoke(store)
+    id = (await rows.spawn(store)).session_id
+    for before in ([], [], [record("running", pid=1), record("exited", outcome="failed")]):
+        attempt = await rows.assign(store, id, spoke)
+        records = [record("starting", worktree="/w", baseCommit="b0"), *(before or [NEVER])]
+        await store.exchange.append(spoke, at.epoch, id, attempt, 1, records)
+        view = await store.sessions.view(id)
+        assert (view.state, view.worktree) == (State.FAILED, "/w" if before else None)
+        assert await store.sessions.tell(id, Fact.REOPENED, "again", {}) is State.QUEUED
+    attempt = await rows.assign(store, id, spoke)
+    records = [record("starting", worktree="/w", baseCommit="b0"), NEVER]
+    await store.exchange.append(spoke, at.epoch, id, attempt, 1, records)
+    assert (await store.sessions.view(id)).worktree == "/w"
+
+
 async def test_what_the_table_refuses_is_refused_by_postgres_too(store: Store) -> None:
     id = (await rows.spawn(store)).session_id
     assert await store.sessions.tell(id, Fact.STARTED, None, {}) is None

@@ -359,9 +359,8 @@ async def test_what_cannot_begin_says_why(
     ending = await house.exited(S1)
     assert (ending["outcome"], ending["reason"]) == ("failed", reason)
     await until(lambda: house.leftovers() == [])
-    if reason != "AGENT_NOT_FOUND":
-        assert ending["endedBy"] == "never_started"
-        assert not list(house.settings.state.glob(f"worktrees/*/{S1}"))
+    assert ending["endedBy"] == "never_started"
+    assert not list(house.settings.state.glob(f"worktrees/*/{S1}"))
 
 
 async def test_bytes_that_are_no_text_arrive_exactly(house: House) -> None:

@@ -107,6 +107,7 @@ async def test_an_agent_that_cannot_start_says_why(
     assert case.kinds() == [Kind.STARTING, Kind.EXITED]
     ending = json.loads(case.records()[-1].payload)
     assert (ending["outcome"], ending["reason"], ending["exitCode"]) == ("failed", reason, None)
+    assert ending["endedBy"] == "never_started"
     assert not (case.folder / "s").exists()
 
 
