@@ -98,7 +98,7 @@ async def test_a_reboot_confirms_an_abort(store: Store) -> None:
 
 
 def _confirmed(row: ViewRow) -> bool:
-    return aborting.ended(row).confirmed
+    return aborting.ended(row, None).confirmed
 
 
 async def test_a_lost_session_is_stopped_when_its_spoke_comes_back(store: Store) -> None:
